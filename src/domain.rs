@@ -1,0 +1,30 @@
+//! The pure middle: what can happen in active learning, and the rules about it.
+//!
+//! Nothing in here does IO, reads a clock, draws chance from outside, or knows tokio. Everything is a value or a
+//! function from values to values, so every rule can be tested without a disk.
+//!
+//! | question | file |
+//! |---|---|
+//! | how are things identified? | [`ids`], [`digest`] |
+//! | what can happen? | [`event`] |
+//! | what does a log add up to, and which event may follow which? | [`state`] |
+//! | what may be done now, and what follows? | [`decide`], [`command`] |
+//! | what is a unit of work, when is it tried again? | [`job`] |
+//! | when is a target met? | [`kpi`] |
+//! | what did the workflow ask for? | [`definition`] |
+//! | where does chance come from? | [`chance`] |
+//! | how are old events read? | [`upcast`] |
+
+pub mod chance;
+pub mod command;
+pub mod decide;
+pub mod definition;
+pub mod digest;
+pub mod event;
+pub mod ids;
+pub mod job;
+pub mod kpi;
+pub mod matrix;
+pub mod state;
+pub mod time;
+pub mod upcast;

@@ -1,0 +1,358 @@
+//! What can happen: the six facts of the loop, and the lifecycle facts beside them.
+//!
+//! Stored bytes are a contract. bincode numbers variants and writes fields in order, so: variants are only ever
+//! appended, and a changed field is a new version with an upcaster (see [`super::upcast`]). A golden log of each
+//! version lies under `tests/golden/`.
+
+use super::digest::Digest;
+use super::ids::{CycleNumber, SampleId};
+use super::kpi::{Interval, Verdict};
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The version in which events are written now.
+pub const EVENT_VERSION: u16 = 1;
+
+/// A fact. Once acknowledged it is never changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// A run begins.
+    RunStarted(RunStarted),
+    /// A turn of the loop begins.
+    CycleStarted(CycleStarted),
+    /// The data selector chose what to annotate.
+    BatchSelected(BatchSelected),
+    /// Labels arrived; may come several times in a cycle.
+    Annotated(Annotated),
+    /// The production model was measured.
+    KpiChecked(KpiChecked),
+    /// Training ended with these checkpoints.
+    Trained(Trained),
+    /// The model selector decided what goes to production.
+    ModelSelected(ModelSelected),
+    /// The turn is complete.
+    CycleEnded(CycleEnded),
+    /// A step failed for good; the run stands until it is resumed.
+    CycleFailed(CycleFailed),
+    /// Somebody ended the cycle before it was complete.
+    CycleCancelled(CycleCancelled),
+    /// The run is over.
+    RunEnded(RunEnded),
+}
+
+impl Event {
+    /// The event's name, as it is written in `gleaner log`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RunStarted(_) => "RunStarted",
+            Self::CycleStarted(_) => "CycleStarted",
+            Self::BatchSelected(_) => "BatchSelected",
+            Self::Annotated(_) => "Annotated",
+            Self::KpiChecked(_) => "KpiChecked",
+            Self::Trained(_) => "Trained",
+            Self::ModelSelected(_) => "ModelSelected",
+            Self::CycleEnded(_) => "CycleEnded",
+            Self::CycleFailed(_) => "CycleFailed",
+            Self::CycleCancelled(_) => "CycleCancelled",
+            Self::RunEnded(_) => "RunEnded",
+        }
+    }
+
+    /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed`, which
+    /// tells what an environment did to a run and not what the run found out. Two runs of one workflow, however often
+    /// they crashed, agree on this.
+    #[must_use]
+    pub fn semantic(&self) -> Option<Self> {
+        let mut event = self.clone();
+        match &mut event {
+            Self::RunStarted(started) => started.folder = String::new(),
+            Self::CycleStarted(started) => started.previous_head = Digest::ZERO,
+            Self::Annotated(annotated) => {
+                for annotation in &mut annotated.labels {
+                    annotation.at = Timestamp::default();
+                    annotation.spent = Duration::ZERO;
+                }
+            }
+            Self::CycleFailed(_) => return None,
+            Self::BatchSelected(_)
+            | Self::KpiChecked(_)
+            | Self::Trained(_)
+            | Self::ModelSelected(_)
+            | Self::CycleEnded(_)
+            | Self::CycleCancelled(_)
+            | Self::RunEnded(_) => {}
+        }
+        Some(event)
+    }
+}
+
+/// A run begins. First event of the first cycle's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// The workflow's name.
+    pub name: String,
+    /// The workflow digest; the artifact of that name holds the workflow's canonical JSON.
+    pub workflow: Digest,
+    /// The folder against which the workflow's paths are resolved.
+    pub folder: String,
+    /// The class list, in index order.
+    pub classes: Vec<String>,
+    /// Whether the KPI gate stands before each training.
+    pub gate: bool,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+/// A turn of the loop begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CycleStarted {
+    /// The workflow digest.
+    pub workflow: Digest,
+    /// The digest of the pool's manifest.
+    pub pool: Digest,
+    /// The digest of the labels known when the cycle starts, see [`labelled_set_digest`].
+    pub labelled_set: Digest,
+    /// How many labels are known when the cycle starts.
+    pub labelled: u64,
+    /// The model that will score candidates; `None` before there is one.
+    pub selector_model: Option<Digest>,
+    /// The run's seed; all of the cycle's chance derives from it and the cycle's number.
+    pub seed: u64,
+    /// The hash of the last record of the cycle before; zero in the first cycle.
+    pub previous_head: Digest,
+}
+
+/// The data selector chose what to annotate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchSelected {
+    /// The strategy's name.
+    pub strategy: String,
+    /// The version of its definition; raised whenever the same inputs would give other picks.
+    pub strategy_version: u32,
+    /// Its parameters, as text.
+    pub parameters: BTreeMap<String, String>,
+    /// The model that scored the candidates.
+    pub model: Option<Digest>,
+    /// The execution provider that really ran it, for example `CPUExecutionProvider (onnxruntime 1.24.4)`.
+    pub provider: Option<String>,
+    /// What was chosen, strategy arm first, by rank.
+    pub picks: Vec<Pick>,
+    /// The lowest score that was still picked by the strategy arm.
+    pub cutoff: Option<f64>,
+    /// How many unlabelled samples there were to choose from.
+    pub candidates: u64,
+    /// The artifact with the score of every candidate.
+    pub scores: Option<Digest>,
+}
+
+/// One chosen sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pick {
+    /// Which sample.
+    pub sample: SampleId,
+    /// On whose behalf.
+    pub arm: Arm,
+    /// The strategy's score; higher is more worth labelling. `None` for arms that do not score.
+    pub score: Option<f64>,
+    /// Place within the arm, from 1.
+    pub rank: u32,
+    /// The probability with which the arm chose this sample, where the arm is random.
+    pub probability: Option<f64>,
+}
+
+/// On whose behalf a sample was picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Arm {
+    /// The strategy wants it labelled.
+    Strategy,
+    /// A uniformly random sample that measures the production model.
+    Audit,
+    /// Drawn before there was a model.
+    ColdStart,
+}
+
+/// Labels arrived.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Annotated {
+    /// The labels, each for a pick of this cycle that had none.
+    pub labels: Vec<Annotation>,
+}
+
+/// One label, by whom and at what cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Annotation {
+    /// Which sample.
+    pub sample: SampleId,
+    /// What it is.
+    pub label: Label,
+    /// Who said so.
+    pub annotator: String,
+    /// When.
+    pub at: Timestamp,
+    /// The time it took.
+    pub spent: Duration,
+}
+
+/// What a sample is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Label {
+    /// An index into the run's class list.
+    Class(u32),
+}
+
+/// The production model was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KpiChecked {
+    /// Where in the cycle.
+    pub stage: KpiStage,
+    /// What was measured, for example `accuracy`.
+    pub metric: String,
+    /// On which samples: `audit`, `batch`, `test` or `validation`.
+    pub estimator: String,
+    /// The model that was measured.
+    pub model: Digest,
+    /// On how many samples.
+    pub n: u64,
+    /// The measurement.
+    pub value: f64,
+    /// Its confidence interval.
+    pub interval: Interval,
+    /// What had to be reached.
+    pub target: f64,
+    /// Whether it was.
+    pub verdict: Verdict,
+}
+
+/// Where in a cycle a KPI is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KpiStage {
+    /// Before training: is training needed at all?
+    Gate,
+    /// After the model was selected: what do we have now?
+    Acceptance,
+}
+
+/// Training ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// The digest of the labels trained on.
+    pub train_set: Digest,
+    /// How many they are.
+    pub train_samples: u64,
+    /// The digest of the validation labels.
+    pub validation_set: Digest,
+    /// How many they are.
+    pub validation_samples: u64,
+    /// What was saved, in the order of training; never empty.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// A model saved by training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The ONNX artifact.
+    pub model: Digest,
+    /// The optimizer steps taken when it was saved.
+    pub step: u64,
+    /// Metrics by name, for example `validation.accuracy`. `export.max_difference` is the largest difference between a
+    /// logit of the trained weights and the same logit of the exported file.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// The model selector decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelSelected {
+    /// The metric that decided.
+    pub criterion: String,
+    /// Each candidate's value, the incumbent's (measured now, on the same samples) among them.
+    pub candidates: Vec<Candidate>,
+    /// The production model so far.
+    pub incumbent: Option<Digest>,
+    /// The best candidate.
+    pub winner: Digest,
+    /// Whether the winner replaces the incumbent.
+    pub promoted: bool,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// One model that could go to production.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The model.
+    pub model: Digest,
+    /// Its value of the criterion.
+    pub value: f64,
+}
+
+/// The turn is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleEnded {
+    /// How many labels are known now.
+    pub labelled: u64,
+    /// The production model now.
+    pub production: Option<Digest>,
+}
+
+/// A step failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleFailed {
+    /// Which step: the job's kind.
+    pub step: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why the last try failed.
+    pub cause: String,
+}
+
+/// Somebody ended the cycle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleCancelled {
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The run is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnded {
+    /// Why.
+    pub reason: EndReason,
+    /// How many cycles it had.
+    pub cycles: CycleNumber,
+    /// How many labels it bought.
+    pub labelled: u64,
+    /// The production model at the end.
+    pub production: Option<Digest>,
+}
+
+/// Why a run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The target is reached.
+    KpiMet,
+    /// `stop.max_cycles` cycles are complete.
+    MaxCycles,
+    /// `stop.max_labels` labels are known.
+    MaxLabels,
+    /// Nothing is left to label.
+    PoolExhausted,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// The digest of a set of labels: SHA-256 over `length of id || id || label` in the order of ids, integers big-endian.
+#[must_use]
+pub fn labelled_set_digest<'a>(labels: impl IntoIterator<Item = (&'a SampleId, Label)>) -> Digest {
+    let sorted: BTreeMap<&SampleId, Label> = labels.into_iter().collect();
+    let mut bytes = Vec::with_capacity(sorted.len().saturating_mul(24));
+    for (sample, Label::Class(class)) in sorted {
+        bytes.extend_from_slice(&(sample.as_str().len() as u64).to_be_bytes());
+        bytes.extend_from_slice(sample.as_str().as_bytes());
+        bytes.extend_from_slice(&class.to_be_bytes());
+    }
+    Digest::of(&bytes)
+}

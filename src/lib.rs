@@ -1,0 +1,13 @@
+//! Gleaner.
+
+pub mod annotation;
+pub mod artifacts;
+pub mod data_selector;
+pub mod domain;
+pub mod inference;
+pub mod metrics;
+pub mod model_selector;
+pub mod pool;
+pub mod store;
+pub mod training;
+pub mod workflow;

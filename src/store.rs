@@ -1,0 +1,344 @@
+//! What is kept, and what is promised about it: the event log and the job queue, committed together.
+//!
+//! [`EventLog`] and [`JobQueue`] say how facts and work are read; [`Store::commit`] writes both in one atomic, durable
+//! step. No type of a storage library shows here, and nothing here assumes that one process owns the data.
+//!
+//! Every promise is tested once, in `tests/it/conformance.rs`, against every backend.
+
+pub mod codec;
+mod keys;
+pub mod memory;
+pub mod sled;
+
+use crate::domain::digest::Digest;
+use crate::domain::event::Event;
+use crate::domain::ids::{
+    CycleId, CycleNumber, Epoch, EventId, FencingToken, JobId, Position, Revision, RunId, WorkerId,
+};
+use crate::domain::job::{Job, JobKind, NewJob};
+use crate::domain::time::Timestamp;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// What every method of a store returns. Dropping it does not take back what was asked for.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// An event to append.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// Its id.
+    pub id: EventId,
+    /// When it happened.
+    pub recorded: Timestamp,
+    /// The job whose result it is.
+    pub causation: Option<JobId>,
+    /// Who caused it, for people: a worker, `cli`, a host's name for itself.
+    pub actor: String,
+    /// The workflow digest.
+    pub workflow: Digest,
+    /// What happened.
+    pub event: Event,
+}
+
+/// An event with its place in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Its id.
+    pub id: EventId,
+    /// The cycle whose log holds it.
+    pub cycle: CycleId,
+    /// Its place in that log.
+    pub revision: Revision,
+    /// Its place in the store.
+    pub position: Position,
+    /// When it happened.
+    pub recorded: Timestamp,
+    /// The job whose result it is.
+    pub causation: Option<JobId>,
+    /// Who caused it.
+    pub actor: String,
+    /// The version it was written in.
+    pub version: u16,
+    /// The workflow digest.
+    pub workflow: Digest,
+    /// The hash of the record before it: in this cycle's log, or for a cycle's first record the last of the cycle before.
+    pub previous: Digest,
+    /// SHA-256(previous || header || SHA-256(payload)).
+    pub hash: Digest,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The end of a cycle's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// How many events it holds; the next one's revision.
+    pub next: Revision,
+    /// The hash of the last of them.
+    pub hash: Digest,
+}
+
+/// Events for one cycle's log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// Which log.
+    pub cycle: CycleId,
+    /// How many events it must hold; otherwise the commit is refused with [`StoreError::Conflict`].
+    pub expected: Revision,
+    /// What to append.
+    pub events: Vec<NewEvent>,
+}
+
+/// What becomes of the job that a commit answers for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done and no longer kept.
+    Finished,
+    /// It failed and is tried again.
+    Retry {
+        /// Not before this instant.
+        at: Timestamp,
+        /// Why it failed.
+        error: String,
+    },
+    /// It failed for good and is kept as a dead letter.
+    Dead {
+        /// Why it failed.
+        error: String,
+    },
+    /// It is given back unharmed, because its process is stopping: neither a failure nor a crash.
+    Released,
+}
+
+/// A job's result, valid only under its newest lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settle {
+    /// Which job.
+    pub job: JobId,
+    /// The token of the lease under which the work was done; an older one is refused with [`StoreError::Fenced`].
+    pub token: FencingToken,
+    /// What becomes of it.
+    pub outcome: Outcome,
+}
+
+/// A wish for work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// Who will do it.
+    pub worker: WorkerId,
+    /// How many jobs of each kind may be leased at once in the whole store; kinds that are not listed are not given.
+    pub limits: BTreeMap<JobKind, usize>,
+    /// The instant it is asked.
+    pub now: Timestamp,
+    /// How long the lease holds unless renewed.
+    pub lease: Duration,
+}
+
+/// What is written in one atomic, durable step. Everything is checked before anything is written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Commit {
+    /// Facts, log by log.
+    pub appends: Vec<Append>,
+    /// The job whose result this is.
+    pub settle: Option<Settle>,
+    /// Work that follows.
+    pub enqueue: Vec<NewJob>,
+    /// Jobs of this run that are not leased are removed, and leased ones lose their lease: their results will be refused.
+    pub cancel_run: Option<RunId>,
+    /// The instant of the commit.
+    pub now: Timestamp,
+    /// Lease the next job in the same step, so that a worker which goes on costs one barrier a job and not two.
+    pub lease: Option<LeaseRequest>,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Committed {
+    /// The appended events with their places, in the order given.
+    pub events: Vec<Recorded>,
+    /// The job that was leased, if one was wished for and one was ready.
+    pub leased: Option<Job>,
+}
+
+/// Cycle logs, read.
+pub trait EventLog: Send + Sync {
+    /// Up to `limit` events of a cycle's log from revision `from`, in order; empty past the end. Checksum, hash and chain
+    /// are verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] names the first record that does not fit.
+    fn read(&self, cycle: CycleId, from: Revision, limit: usize) -> Answer<'_, Vec<Recorded>>;
+
+    /// The end of a cycle's log; `None` if it holds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write.
+    fn head(&self, cycle: CycleId) -> Answer<'_, Option<Head>>;
+
+    /// Every run with its last cycle, in the order of run ids (which is the order of their start).
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write.
+    fn runs(&self) -> Answer<'_, Vec<(RunId, CycleNumber)>>;
+}
+
+/// Jobs, leased and listed.
+pub trait JobQueue: Send + Sync {
+    /// Leases the ready job with the highest priority, oldest first, whose kind is within its limit and whose run is not
+    /// paused. Leases past their deadline at `now` are taken back first. The lease is durable before it is given.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] if it cannot be written.
+    fn lease(&self, request: LeaseRequest) -> Answer<'_, Option<Job>>;
+
+    /// Moves a lease's deadline. Returns once the new deadline counts for every worker of this store.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lease is no longer held: stop the work, its result will be refused.
+    fn renew(&self, job: JobId, token: FencingToken, deadline: Timestamp) -> Answer<'_, ()>;
+
+    /// Every unfinished job: ready, leased and dead, by run, cycle and id.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write.
+    fn jobs(&self) -> Answer<'_, Vec<Job>>;
+
+    /// The earliest instant after which a job may become ready without a commit: a delay or a lease that ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write.
+    fn next_due(&self) -> Answer<'_, Option<Timestamp>>;
+
+    /// Makes a dead job ready again, with no failures and no crashes.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchJob`] if there is no such dead job.
+    fn retry(&self, job: JobId, now: Timestamp) -> Answer<'_, Job>;
+
+    /// Removes a job that is ready or dead; a leased one loses its lease and is removed.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchJob`] if there is no such job.
+    fn remove(&self, job: JobId) -> Answer<'_, Job>;
+
+    /// Holds back (`true`) or releases the jobs of a run. Leased ones go on to their end.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] if it cannot be written.
+    fn set_paused(&self, run: RunId, paused: bool) -> Answer<'_, ()>;
+
+    /// The runs whose jobs are held back.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write.
+    fn paused(&self) -> Answer<'_, Vec<RunId>>;
+}
+
+/// Both, written together.
+pub trait Store: EventLog + JobQueue {
+    /// Writes everything in `commit` or nothing. When this answers `Ok`, what was written survives anything the disk
+    /// survives, and every later read of this store shows it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] and [`StoreError::Fenced`] before anything is written; [`StoreError::Backend`] with
+    /// `outcome_unknown` if writing failed: reopen the store and look.
+    fn commit(&self, commit: Commit) -> Answer<'_, Committed>;
+
+    /// The number of this opening. Leases of earlier openings were given back when it was opened.
+    fn epoch(&self) -> Epoch;
+
+    /// How many durability barriers were paid since opening, for benches and curious people.
+    fn barriers(&self) -> u64;
+}
+
+/// Why a store refused or failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Somebody appended first.
+    #[error(
+        "cycle {cycle} holds {actual} events where {expected} were expected: somebody appended first"
+    )]
+    Conflict {
+        /// Which log.
+        cycle: CycleId,
+        /// How many events the writer expected.
+        expected: Revision,
+        /// How many there are.
+        actual: Revision,
+    },
+    /// The job has been leased again, settled or cancelled since.
+    #[error("the lease {token} of job {job} is no longer held; its result is refused")]
+    Fenced {
+        /// Which job.
+        job: JobId,
+        /// The token that came too late.
+        token: FencingToken,
+    },
+    /// No such job, or not in the state that was needed.
+    #[error("there is no {needed} job {job}")]
+    NoSuchJob {
+        /// Which job.
+        job: JobId,
+        /// What was needed, for example `dead`.
+        needed: &'static str,
+    },
+    /// Another process has the store open.
+    #[error("{} is in use by {holder}", path.display())]
+    Locked {
+        /// The state directory.
+        path: PathBuf,
+        /// Who holds it: process id, host, since when, doing what.
+        holder: String,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "{} has format {found}, but this gleaner reads up to format {supported}: use a newer gleaner",
+        path.display()
+    )]
+    TooNew {
+        /// The state directory.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The newest format this version reads.
+        supported: u32,
+    },
+    /// Stored bytes do not fit.
+    #[error(
+        "the store is damaged: {what}; nothing was changed, restore the state directory from a copy"
+    )]
+    Damaged {
+        /// What does not fit, and where.
+        what: String,
+    },
+    /// The storage failed.
+    #[error("could not {operation}{}", if *outcome_unknown { "; whether it was written is unknown until the store is opened again" } else { "" })]
+    Backend {
+        /// What was tried.
+        operation: &'static str,
+        /// Whether something may have been written.
+        outcome_unknown: bool,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A write failed earlier; the store takes no more until it is opened again.
+    #[error(
+        "a write failed earlier ({cause}); the store takes no more writes until it is opened again"
+    )]
+    Poisoned {
+        /// What failed.
+        cause: String,
+    },
+}
+
+impl StoreError {
+    /// Whether reading the state again and deciding again may succeed.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Conflict { .. })
+    }
+}
