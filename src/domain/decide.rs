@@ -1,1 +1,207 @@
-//! (to come)
+//! The rules: what a command leads to in a run, or why it is refused. The only place with policy.
+
+use super::command::{Command, Measurement};
+use super::definition::{ColdStart, Definition, Direction, Mode, SelectorModel};
+use super::event::{
+    Annotated, CycleEnded, CycleStarted, EndReason, Event, KpiChecked, KpiStage, RunEnded,
+    labelled_set_digest,
+};
+use super::ids::CycleNumber;
+use super::job::JobKind;
+use super::kpi::{self, Basis, Verdict};
+use super::state::{IllegalEvent, Phase, Run};
+
+/// What a command leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What to append, in order, each with the cycle whose log takes it.
+    pub events: Vec<(CycleNumber, Event)>,
+    /// The run after these events.
+    pub run: Run,
+    /// The work that follows, if the command called for more.
+    pub next: Option<(CycleNumber, JobKind)>,
+    /// Whether the run's unfinished jobs are void.
+    pub cancels_jobs: bool,
+}
+
+/// Why a command is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It does not fit where the run is.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// The batch is larger than the workflow allows.
+    #[error("a batch of {picks} was selected where at most {allowed} are allowed")]
+    BatchTooLarge {
+        /// How many were picked.
+        picks: usize,
+        /// How many may be.
+        allowed: usize,
+    },
+    /// The run is over.
+    #[error("the run has ended ({reason:?})")]
+    Ended {
+        /// Why it ended.
+        reason: EndReason,
+    },
+}
+
+/// What `command` leads to in `run`. Pure: same inputs, same decision.
+///
+/// # Errors
+/// [`Refusal`] says why the command cannot be granted; nothing has happened then.
+pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<Decision, Refusal> {
+    let mut draft = Draft { run: run.clone(), events: Vec::new() };
+    let mut cancels_jobs = false;
+    let mut goes_on = true;
+    match command {
+        Command::StartRun(started) => draft.push(Event::RunStarted(started))?,
+        Command::StartCycle { pool, selector_model, previous_head } => {
+            let labels = run.labels.iter().map(|(sample, known)| (sample, known.label));
+            draft.push(Event::CycleStarted(CycleStarted {
+                workflow: definition.digest(),
+                pool,
+                labelled_set: labelled_set_digest(labels),
+                labelled: run.labelled(),
+                selector_model,
+                seed: definition.run.seed,
+                previous_head,
+            }))?;
+        }
+        Command::RecordBatch(batch) => {
+            let (picks, allowed) = (batch.picks.len(), batch_size(run, definition));
+            if picks > allowed {
+                return Err(Refusal::BatchTooLarge { picks, allowed });
+            }
+            draft.push(Event::BatchSelected(batch))?;
+        }
+        Command::RecordLabels(labels) => draft.push(Event::Annotated(Annotated { labels }))?,
+        Command::CheckGate(measured) => {
+            let checked = check(definition, KpiStage::Gate, measured);
+            let met = checked.verdict == Verdict::Met;
+            draft.push(Event::KpiChecked(checked))?;
+            if met {
+                draft.end_cycle(definition, definition.stop.kpi)?;
+            }
+        }
+        Command::RecordTraining(trained) => draft.push(Event::Trained(trained))?,
+        Command::SelectModel { selected, acceptance } => {
+            draft.push(Event::ModelSelected(selected))?;
+            let checked = check(definition, KpiStage::Acceptance, acceptance);
+            // In production the acceptance samples helped to choose the model, so they do not end a run.
+            let met = checked.verdict == Verdict::Met && definition.run.mode == Mode::Development;
+            draft.push(Event::KpiChecked(checked))?;
+            draft.end_cycle(definition, definition.stop.kpi && met)?;
+        }
+        Command::Fail(failed) => {
+            draft.push(Event::CycleFailed(failed))?;
+            goes_on = false;
+        }
+        Command::Cancel(cancelled) => {
+            if let Phase::Ended(reason) = run.phase {
+                return Err(Refusal::Ended { reason });
+            }
+            if run.phase != Phase::BetweenCycles {
+                draft.push(Event::CycleCancelled(cancelled))?;
+            }
+            draft.end_run(EndReason::Cancelled)?;
+            cancels_jobs = true;
+        }
+    }
+    // Labels may arrive in several deliveries: the annotation job that is still out stays the next step.
+    let next = draft.run.next_step().filter(|step| goes_on && run.next_step() != Some(*step));
+    Ok(Decision { events: draft.events, run: draft.run, next, cancels_jobs })
+}
+
+/// How many samples the batch of the run's present cycle may hold.
+#[must_use]
+pub fn batch_size(run: &Run, definition: &Definition) -> usize {
+    let wanted = if is_cold_start(run, definition) {
+        match definition.selector.cold_start {
+            ColdStart::PerClass(count) => count
+                .saturating_mul(run.started.as_ref().map_or(0, |started| started.classes.len())),
+            ColdStart::Random(count) => count,
+        }
+    } else {
+        definition.selector.batch
+    };
+    let left = definition.stop.max_labels.map(|most| most.saturating_sub(run.labels.len()));
+    left.map_or(wanted, |left| wanted.min(left))
+}
+
+/// Whether the present cycle has no model to select with.
+#[must_use]
+pub fn is_cold_start(run: &Run, definition: &Definition) -> bool {
+    match definition.selector.model {
+        SelectorModel::Production => run.production.is_none(),
+        SelectorModel::File(_) => false,
+    }
+}
+
+fn check(definition: &Definition, stage: KpiStage, measured: Measurement) -> KpiChecked {
+    let target = definition.kpi.target;
+    let basis = match definition.run.mode {
+        Mode::Development => Basis::Value,
+        Mode::Production => Basis::Interval,
+    };
+    let Measurement { value, interval, .. } = measured;
+    KpiChecked {
+        stage,
+        metric: measured.metric,
+        estimator: measured.estimator,
+        model: measured.model,
+        n: measured.n,
+        value,
+        interval,
+        target,
+        basis,
+        verdict: kpi::verdict(basis, value, interval, target, Direction::Max),
+    }
+}
+
+/// Events under construction: each one is applied at once, so the next sees what it changed.
+struct Draft {
+    run: Run,
+    events: Vec<(CycleNumber, Event)>,
+}
+
+impl Draft {
+    fn push(&mut self, event: Event) -> Result<(), IllegalEvent> {
+        let log = self.run.log_of(&event);
+        self.run.apply(&event)?;
+        self.events.push((log, event));
+        Ok(())
+    }
+
+    fn end_cycle(&mut self, definition: &Definition, kpi_met: bool) -> Result<(), IllegalEvent> {
+        let (labelled, production) = (self.run.labelled(), self.run.production);
+        self.push(Event::CycleEnded(CycleEnded { labelled, production }))?;
+        stop_reason(&self.run, definition, kpi_met).map_or(Ok(()), |reason| self.end_run(reason))
+    }
+
+    fn end_run(&mut self, reason: EndReason) -> Result<(), IllegalEvent> {
+        self.push(Event::RunEnded(RunEnded {
+            reason,
+            cycles: self.run.cycle,
+            labelled: self.run.labelled(),
+            production: self.run.production,
+        }))
+    }
+}
+
+/// Whether the run ends with the cycle that is just complete.
+fn stop_reason(run: &Run, definition: &Definition, kpi_met: bool) -> Option<EndReason> {
+    let stop = &definition.stop;
+    if kpi_met {
+        Some(EndReason::KpiMet)
+    } else if stop.max_cycles.is_some_and(|most| run.cycle.0 >= most) {
+        Some(EndReason::MaxCycles)
+    } else if stop.max_labels.is_some_and(|most| run.labels.len() >= most) {
+        Some(EndReason::MaxLabels)
+    } else if run.remaining == Some(0) {
+        Some(EndReason::PoolExhausted)
+    } else {
+        None
+    }
+}

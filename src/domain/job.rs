@@ -12,6 +12,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
+    /// Load what the last cycle left, and open the next.
+    Start,
     /// Score the candidates and pick a batch.
     Select,
     /// Get the batch labelled.
@@ -20,27 +22,25 @@ pub enum JobKind {
     Gate,
     /// Train, and save checkpoints.
     Train,
-    /// Choose the production model.
+    /// Choose the production model, and measure it.
     SelectModel,
-    /// Measure what was chosen.
-    Accept,
 }
 
 impl JobKind {
     /// Every kind, in the order of a cycle.
     pub const ALL: [Self; 6] =
-        [Self::Select, Self::Annotate, Self::Gate, Self::Train, Self::SelectModel, Self::Accept];
+        [Self::Start, Self::Select, Self::Annotate, Self::Gate, Self::Train, Self::SelectModel];
 
     /// The name of the step, as events and people use it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Start => "start",
             Self::Select => "select",
             Self::Annotate => "annotate",
             Self::Gate => "gate",
             Self::Train => "train",
             Self::SelectModel => "select_model",
-            Self::Accept => "accept",
         }
     }
 }

@@ -1,1 +1,495 @@
-//! (to come)
+//! What a log adds up to, and which event may follow which.
+//!
+//! [`Run::apply`] is the one transition function: total, used when an event is appended *and* when a log is loaded, so a
+//! log that does not fit is found at once. It holds no policy; see [`super::decide`] for that.
+
+use super::definition::Direction;
+use super::digest::Digest;
+use super::event::{
+    Annotated, Arm, BatchSelected, CycleFailed, CycleStarted, EndReason, Event, KpiChecked,
+    KpiStage, Label, ModelSelected, RunStarted, Trained,
+};
+use super::ids::{CycleNumber, RunId, SampleId};
+use super::job::JobKind;
+use super::kpi::{self, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A run, as its log tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// How it was started; `None` before its first event.
+    pub started: Option<RunStarted>,
+    /// The newest cycle; 0 before the first.
+    pub cycle: CycleNumber,
+    /// What it waits for.
+    pub phase: Phase,
+    /// Why it stands still; cleared by the next event.
+    pub failed: Option<CycleFailed>,
+    /// The pool version of the newest cycle.
+    pub pool: Option<Digest>,
+    /// Every label so far.
+    pub labels: BTreeMap<SampleId, Known>,
+    /// The picks of the newest cycle.
+    pub picks: BTreeMap<SampleId, Arm>,
+    /// Candidates that the newest batch left over; `None` before there was a batch.
+    pub remaining: Option<u64>,
+    /// The production model.
+    pub production: Option<Digest>,
+    /// Labelled audit samples that the production model has not been trained on.
+    pub fresh_audit: BTreeSet<SampleId>,
+    /// One line a cycle.
+    pub history: Vec<CycleSummary>,
+}
+
+/// A known label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// What the sample is.
+    pub label: Label,
+    /// The cycle that bought the label.
+    pub cycle: CycleNumber,
+    /// Why it was bought.
+    pub arm: Arm,
+}
+
+/// What a run waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// Its first event.
+    New,
+    /// The next cycle.
+    BetweenCycles,
+    /// A batch.
+    Selecting,
+    /// Labels for these.
+    Annotating {
+        /// Picks without a label.
+        missing: BTreeSet<SampleId>,
+    },
+    /// The gate's verdict.
+    Gating,
+    /// Checkpoints.
+    Training,
+    /// A choice among these.
+    SelectingModel {
+        /// What training saved.
+        checkpoints: BTreeSet<Digest>,
+    },
+    /// The measurement of what was chosen.
+    Accepting,
+    /// The end of the cycle.
+    Closing,
+    /// The end of the run, after a cancelled cycle.
+    Cancelled,
+    /// Nothing: it is over.
+    Ended(EndReason),
+}
+
+impl Phase {
+    /// A word for people and errors.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::BetweenCycles => "between cycles",
+            Self::Selecting => "selecting",
+            Self::Annotating { .. } => "annotating",
+            Self::Gating => "gating",
+            Self::Training => "training",
+            Self::SelectingModel { .. } => "selecting a model",
+            Self::Accepting => "accepting",
+            Self::Closing => "closing",
+            Self::Cancelled => "cancelled",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
+/// A cycle in one line.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct CycleSummary {
+    /// Which cycle.
+    pub cycle: CycleNumber,
+    /// How many samples it picked.
+    pub batch: u64,
+    /// How many labels were known after it.
+    pub labelled: u64,
+    /// The gate, if it was asked.
+    pub gate: Option<KpiChecked>,
+    /// How many checkpoints training saved; `None` if the cycle did not train.
+    pub checkpoints: Option<u64>,
+    /// Whether a new model went to production.
+    pub promoted: bool,
+    /// The last measurement of the cycle.
+    pub acceptance: Option<KpiChecked>,
+}
+
+/// An event that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{event} cannot follow in a run that is {phase} (cycle {cycle}): {why}")]
+pub struct IllegalEvent {
+    /// The event's name.
+    pub event: &'static str,
+    /// What the run waits for.
+    pub phase: &'static str,
+    /// The newest cycle.
+    pub cycle: CycleNumber,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Run {
+    /// A run of which nothing is known.
+    #[must_use]
+    pub const fn new(id: RunId) -> Self {
+        Self {
+            id,
+            started: None,
+            cycle: CycleNumber(0),
+            phase: Phase::New,
+            failed: None,
+            pool: None,
+            labels: BTreeMap::new(),
+            picks: BTreeMap::new(),
+            remaining: None,
+            production: None,
+            fresh_audit: BTreeSet::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// The run after `event`.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] if the event does not fit; the run is then unchanged.
+    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+        let illegal = |why: String| IllegalEvent {
+            event: event.name(),
+            phase: self.phase.name(),
+            cycle: self.cycle,
+            why,
+        };
+        match (&self.phase, event) {
+            (Phase::New, Event::RunStarted(started)) => {
+                self.started = Some(started.clone());
+                self.phase = Phase::BetweenCycles;
+            }
+            (Phase::BetweenCycles, Event::CycleStarted(started)) => {
+                self.check_cycle(started).map_err(illegal)?;
+                self.start_cycle(started);
+            }
+            (Phase::Selecting, Event::BatchSelected(batch)) => {
+                self.check_batch(batch).map_err(illegal)?;
+                self.select(batch);
+            }
+            (Phase::Annotating { missing }, Event::Annotated(annotated)) => {
+                self.check_labels(missing, annotated).map_err(illegal)?;
+                self.annotate(annotated);
+            }
+            (Phase::Gating, Event::KpiChecked(checked)) => {
+                self.check_kpi(checked, KpiStage::Gate).map_err(illegal)?;
+                self.phase = match checked.verdict {
+                    Verdict::Met => Phase::Closing,
+                    Verdict::Missed | Verdict::Inconclusive => Phase::Training,
+                };
+                self.summary(|line| line.gate = Some(checked.clone()));
+            }
+            (Phase::Training, Event::Trained(trained)) => {
+                self.check_training(trained).map_err(illegal)?;
+                self.summary(|line| line.checkpoints = Some(trained.checkpoints.len() as u64));
+                let checkpoints = trained.checkpoints.iter().map(|saved| saved.model).collect();
+                self.phase = Phase::SelectingModel { checkpoints };
+            }
+            (Phase::SelectingModel { checkpoints }, Event::ModelSelected(selected)) => {
+                self.check_selection(checkpoints, selected).map_err(illegal)?;
+                self.promote(selected);
+            }
+            (Phase::Accepting, Event::KpiChecked(checked)) => {
+                self.check_kpi(checked, KpiStage::Acceptance).map_err(illegal)?;
+                self.summary(|line| line.acceptance = Some(checked.clone()));
+                self.phase = Phase::Closing;
+            }
+            (Phase::Closing, Event::CycleEnded(ended)) => {
+                if ended.labelled != self.labelled() || ended.production != self.production {
+                    return Err(illegal(format!(
+                        "it speaks of {} labels and model {:?}, the run has {} and {:?}",
+                        ended.labelled,
+                        ended.production,
+                        self.labelled(),
+                        self.production
+                    )));
+                }
+                self.phase = Phase::BetweenCycles;
+            }
+            (
+                Phase::BetweenCycles
+                | Phase::Selecting
+                | Phase::Annotating { .. }
+                | Phase::Gating
+                | Phase::Training
+                | Phase::SelectingModel { .. }
+                | Phase::Accepting
+                | Phase::Closing,
+                Event::CycleFailed(failed),
+            ) => {
+                self.failed = Some(failed.clone());
+                return Ok(());
+            }
+            (
+                Phase::Selecting
+                | Phase::Annotating { .. }
+                | Phase::Gating
+                | Phase::Training
+                | Phase::SelectingModel { .. }
+                | Phase::Accepting
+                | Phase::Closing,
+                Event::CycleCancelled(_),
+            ) => self.phase = Phase::Cancelled,
+            (Phase::Cancelled, Event::RunEnded(ended)) if ended.reason == EndReason::Cancelled => {
+                self.phase = Phase::Ended(ended.reason);
+            }
+            (Phase::BetweenCycles, Event::RunEnded(ended)) => {
+                self.phase = Phase::Ended(ended.reason);
+            }
+            (phase, _) => return Err(illegal(expected(phase).to_owned())),
+        }
+        self.failed = None;
+        Ok(())
+    }
+
+    /// How many labels are known.
+    #[must_use]
+    pub fn labelled(&self) -> u64 {
+        self.labels.len() as u64
+    }
+
+    /// The work that comes next, and the cycle it belongs to; `None` when the run is over or not begun.
+    #[must_use]
+    pub fn next_step(&self) -> Option<(CycleNumber, JobKind)> {
+        let kind = match self.phase {
+            Phase::BetweenCycles => return Some((self.cycle.next(), JobKind::Start)),
+            Phase::Selecting => JobKind::Select,
+            Phase::Annotating { .. } => JobKind::Annotate,
+            Phase::Gating => JobKind::Gate,
+            Phase::Training => JobKind::Train,
+            Phase::SelectingModel { .. } => JobKind::SelectModel,
+            Phase::New | Phase::Accepting | Phase::Closing | Phase::Cancelled | Phase::Ended(_) => {
+                return None;
+            }
+        };
+        Some((self.cycle, kind))
+    }
+
+    /// The cycle whose log takes `event`: a `CycleStarted` opens the next one, all else goes to the newest. What
+    /// happens before the first cycle goes to the first cycle's log.
+    #[must_use]
+    pub fn log_of(&self, event: &Event) -> CycleNumber {
+        if matches!(event, Event::CycleStarted(_)) {
+            self.cycle.next()
+        } else {
+            self.cycle.max(CycleNumber(1))
+        }
+    }
+
+    fn gated(&self) -> bool {
+        self.production.is_some() && self.started.as_ref().is_some_and(|started| started.gate)
+    }
+
+    fn summary(&mut self, change: impl FnOnce(&mut CycleSummary)) {
+        if let Some(line) = self.history.last_mut() {
+            change(line);
+        }
+    }
+
+    fn check_cycle(&self, started: &CycleStarted) -> Result<(), String> {
+        let run = self.started.as_ref().map(|run| (run.workflow, run.seed));
+        if run != Some((started.workflow, started.seed)) {
+            return Err("its workflow or seed is not the run's".to_owned());
+        }
+        if started.labelled != self.labelled() {
+            let known = self.labelled();
+            return Err(format!("it speaks of {} labels, the run has {known}", started.labelled));
+        }
+        Ok(())
+    }
+
+    fn start_cycle(&mut self, started: &CycleStarted) {
+        self.cycle = self.cycle.next();
+        self.pool = Some(started.pool);
+        self.picks.clear();
+        self.phase = Phase::Selecting;
+        self.history.push(CycleSummary {
+            cycle: self.cycle,
+            batch: 0,
+            labelled: self.labelled(),
+            gate: None,
+            checkpoints: None,
+            promoted: false,
+            acceptance: None,
+        });
+    }
+
+    fn check_batch(&self, batch: &BatchSelected) -> Result<(), String> {
+        if batch.picks.is_empty() {
+            return Err("it picks nothing".to_owned());
+        }
+        if batch.picks.len() as u64 > batch.candidates {
+            let (picks, candidates) = (batch.picks.len(), batch.candidates);
+            return Err(format!("it picks {picks} of {candidates} candidates"));
+        }
+        let mut seen = BTreeSet::new();
+        for pick in &batch.picks {
+            if self.labels.contains_key(&pick.sample) {
+                return Err(format!("sample {} is labelled already", pick.sample));
+            }
+            if !seen.insert(&pick.sample) {
+                return Err(format!("sample {} is picked twice", pick.sample));
+            }
+            let numbers = [pick.score, pick.probability];
+            if numbers.iter().flatten().any(|number| !number.is_finite()) {
+                return Err(format!("the score of sample {} is not finite", pick.sample));
+            }
+        }
+        Ok(())
+    }
+
+    fn select(&mut self, batch: &BatchSelected) {
+        self.picks = batch.picks.iter().map(|pick| (pick.sample.clone(), pick.arm)).collect();
+        self.remaining = Some(batch.candidates.saturating_sub(batch.picks.len() as u64));
+        self.phase = Phase::Annotating { missing: self.picks.keys().cloned().collect() };
+        self.summary(|line| line.batch = batch.picks.len() as u64);
+    }
+
+    fn check_labels(
+        &self,
+        missing: &BTreeSet<SampleId>,
+        annotated: &Annotated,
+    ) -> Result<(), String> {
+        if annotated.labels.is_empty() {
+            return Err("it holds no label".to_owned());
+        }
+        let classes = self.started.as_ref().map_or(0, |run| run.classes.len());
+        let mut seen = BTreeSet::new();
+        for annotation in &annotated.labels {
+            let sample = &annotation.sample;
+            if !missing.contains(sample) {
+                return Err(if self.picks.contains_key(sample) {
+                    format!("sample {sample} is labelled already")
+                } else {
+                    format!("sample {sample} was not picked in this cycle")
+                });
+            }
+            if !seen.insert(sample) {
+                return Err(format!("sample {sample} is labelled twice"));
+            }
+            let Label::Class(class) = annotation.label;
+            if class as usize >= classes {
+                return Err(format!(
+                    "the label of sample {sample} is class {class}, but the class list has {classes}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn annotate(&mut self, annotated: &Annotated) {
+        for annotation in &annotated.labels {
+            let sample = &annotation.sample;
+            let arm = self.picks.get(sample).copied().unwrap_or(Arm::Strategy);
+            let known = Known { label: annotation.label, cycle: self.cycle, arm };
+            self.labels.insert(sample.clone(), known);
+            if arm == Arm::Audit {
+                self.fresh_audit.insert(sample.clone());
+            }
+            if let Phase::Annotating { missing } = &mut self.phase {
+                missing.remove(sample);
+            }
+        }
+        let labelled = self.labelled();
+        self.summary(|line| line.labelled = labelled);
+        if matches!(&self.phase, Phase::Annotating { missing } if missing.is_empty()) {
+            self.phase = if self.gated() { Phase::Gating } else { Phase::Training };
+        }
+    }
+
+    fn check_kpi(&self, checked: &KpiChecked, stage: KpiStage) -> Result<(), String> {
+        if checked.stage != stage {
+            return Err(format!("it is a {:?} where a {stage:?} is due", checked.stage));
+        }
+        if Some(checked.model) != self.production {
+            return Err(format!("it measures {}, which is not in production", checked.model));
+        }
+        let numbers = [checked.value, checked.interval.low, checked.interval.high, checked.target];
+        if numbers.iter().any(|number| !number.is_finite()) {
+            return Err("its numbers are not finite".to_owned());
+        }
+        let KpiChecked { basis, value, interval, target, .. } = *checked;
+        if kpi::verdict(basis, value, interval, target, Direction::Max) != checked.verdict {
+            return Err("its verdict does not follow from its measurement and target".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_training(&self, trained: &Trained) -> Result<(), String> {
+        if trained.checkpoints.is_empty() {
+            return Err("it saved no checkpoint".to_owned());
+        }
+        if trained.train_samples != self.labelled() {
+            let known = self.labelled();
+            return Err(format!("it used {} labels, the run has {known}", trained.train_samples));
+        }
+        Ok(())
+    }
+
+    fn check_selection(
+        &self,
+        checkpoints: &BTreeSet<Digest>,
+        selected: &ModelSelected,
+    ) -> Result<(), String> {
+        if selected.incumbent != self.production {
+            return Err("its incumbent is not the production model".to_owned());
+        }
+        for candidate in &selected.candidates {
+            if !checkpoints.contains(&candidate.model) && Some(candidate.model) != self.production {
+                return Err(format!("candidate {} is not known", candidate.model));
+            }
+            if !candidate.value.is_finite() {
+                return Err(format!("the value of candidate {} is not finite", candidate.model));
+            }
+        }
+        if !selected.candidates.iter().any(|candidate| candidate.model == selected.winner) {
+            return Err(format!("the winner {} is not a candidate", selected.winner));
+        }
+        if !selected.promoted && self.production.is_none() {
+            return Err("the first model must go to production".to_owned());
+        }
+        Ok(())
+    }
+
+    fn promote(&mut self, selected: &ModelSelected) {
+        if selected.promoted {
+            self.production = Some(selected.winner);
+            self.fresh_audit.clear(); // the new model was trained on all of them
+        }
+        self.summary(|line| line.promoted = selected.promoted);
+        self.phase = Phase::Accepting;
+    }
+}
+
+/// What could have followed, for errors.
+const fn expected(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::New => "only RunStarted can",
+        Phase::BetweenCycles => "only CycleStarted, CycleFailed or RunEnded can",
+        Phase::Selecting => "only BatchSelected, CycleFailed or CycleCancelled can",
+        Phase::Annotating { .. } => "only Annotated, CycleFailed or CycleCancelled can",
+        Phase::Gating | Phase::Accepting => "only KpiChecked, CycleFailed or CycleCancelled can",
+        Phase::Training => "only Trained, CycleFailed or CycleCancelled can",
+        Phase::SelectingModel { .. } => "only ModelSelected, CycleFailed or CycleCancelled can",
+        Phase::Closing => "only CycleEnded, CycleFailed or CycleCancelled can",
+        Phase::Cancelled => "only RunEnded with the reason cancelled can",
+        Phase::Ended(_) => "nothing can",
+    }
+}
