@@ -6,8 +6,8 @@
 use super::definition::Direction;
 use super::digest::Digest;
 use super::event::{
-    Annotated, Arm, BatchSelected, CycleFailed, CycleStarted, EndReason, Event, KpiChecked,
-    KpiStage, Label, ModelSelected, RunStarted, Trained,
+    Annotated, Arm, BatchSelected, Checkpoint, CycleFailed, CycleStarted, EndReason, Event,
+    KpiChecked, KpiStage, Label, ModelSelected, RunStarted, Trained,
 };
 use super::ids::{CycleNumber, RunId, SampleId};
 use super::job::JobKind;
@@ -29,6 +29,8 @@ pub struct Run {
     pub failed: Option<CycleFailed>,
     /// The pool version of the newest cycle.
     pub pool: Option<Digest>,
+    /// The model that scores the candidates of the newest cycle.
+    pub selector_model: Option<Digest>,
     /// Every label so far.
     pub labels: BTreeMap<SampleId, Known>,
     /// The picks of the newest cycle.
@@ -75,7 +77,7 @@ pub enum Phase {
     /// A choice among these.
     SelectingModel {
         /// What training saved.
-        checkpoints: BTreeSet<Digest>,
+        checkpoints: Vec<Checkpoint>,
     },
     /// The measurement of what was chosen.
     Accepting,
@@ -151,6 +153,7 @@ impl Run {
             phase: Phase::New,
             failed: None,
             pool: None,
+            selector_model: None,
             labels: BTreeMap::new(),
             picks: BTreeMap::new(),
             remaining: None,
@@ -199,8 +202,7 @@ impl Run {
             (Phase::Training, Event::Trained(trained)) => {
                 self.check_training(trained).map_err(illegal)?;
                 self.summary(|line| line.checkpoints = Some(trained.checkpoints.len() as u64));
-                let checkpoints = trained.checkpoints.iter().map(|saved| saved.model).collect();
-                self.phase = Phase::SelectingModel { checkpoints };
+                self.phase = Phase::SelectingModel { checkpoints: trained.checkpoints.clone() };
             }
             (Phase::SelectingModel { checkpoints }, Event::ModelSelected(selected)) => {
                 self.check_selection(checkpoints, selected).map_err(illegal)?;
@@ -318,6 +320,7 @@ impl Run {
     fn start_cycle(&mut self, started: &CycleStarted) {
         self.cycle = self.cycle.next();
         self.pool = Some(started.pool);
+        self.selector_model = started.selector_model;
         self.picks.clear();
         self.phase = Phase::Selecting;
         self.history.push(CycleSummary {
@@ -445,14 +448,15 @@ impl Run {
 
     fn check_selection(
         &self,
-        checkpoints: &BTreeSet<Digest>,
+        checkpoints: &[Checkpoint],
         selected: &ModelSelected,
     ) -> Result<(), String> {
         if selected.incumbent != self.production {
             return Err("its incumbent is not the production model".to_owned());
         }
         for candidate in &selected.candidates {
-            if !checkpoints.contains(&candidate.model) && Some(candidate.model) != self.production {
+            let saved = checkpoints.iter().any(|saved| saved.model == candidate.model);
+            if !saved && Some(candidate.model) != self.production {
                 return Err(format!("candidate {} is not known", candidate.model));
             }
             if !candidate.value.is_finite() {

@@ -1,0 +1,639 @@
+//! The engine: takes jobs, has reactors do them, and writes what follows. Owned by its host: no global state, no hidden
+//! runtime.
+//!
+//! ```text
+//! job leased -> reactor performs it -> command -> decide(run, command) -> ONE durable commit { events, job done, next job }
+//! ```
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `engine.rs` | building, starting, resuming, pausing, cancelling, asking |
+//! | [`dispatch`](self) | the worker loop, leases and their renewal, stopping |
+//! | [`reactor`] | what a step is given and what it answers |
+//! | [`reactors`] | the six built-in steps, one file each |
+//! | `live_run` | a run in memory, folded from its log |
+//! | [`status`], [`notice`] | what is seen from outside |
+//! | [`clock`] | the door for time and ids |
+
+pub mod clock;
+mod dispatch;
+mod live_run;
+pub mod notice;
+pub mod reactor;
+pub mod reactors;
+pub mod score_table;
+pub mod status;
+
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::domain::command::Command;
+use crate::domain::decide::{Refusal, decide};
+use crate::domain::definition::{ColdStart, Definition, SelectorModel, Strategy};
+use crate::domain::event::{CycleCancelled, EndReason, RunStarted};
+use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
+use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
+use crate::domain::state::{IllegalEvent, Phase};
+use crate::domain::time::Timestamp;
+use crate::inference::{InferenceError, InstallPolicy};
+use crate::pool::{Pool, PoolError};
+use crate::store::{Commit, LeaseRequest, NewEvent, Recorded, Settle, Store, StoreError};
+use clock::{Clock, SystemClock};
+use live_run::LiveRun;
+use notice::Notice;
+use reactor::Reactor;
+use status::{JobSummary, RunState, RunStatus};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast};
+
+/// Notices that a slow watcher may lag behind before it misses some; a cycle makes about a hundred.
+const NOTICES: usize = 1024;
+
+/// How often a commit that somebody else forestalled is decided anew. Only another writer of the same run can cause one, and
+/// each success of his is progress.
+const CONFLICTS_MAX: usize = 5;
+
+/// Runs workflows. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    artifacts: Artifacts,
+    clock: Arc<dyn Clock>,
+    reactors: BTreeMap<JobKind, Arc<dyn Reactor>>,
+    limits: BTreeMap<JobKind, usize>,
+    workers: usize,
+    name: String,
+    grace: Duration,
+    install: InstallPolicy,
+    runs: tokio::sync::Mutex<BTreeMap<RunId, Arc<tokio::sync::Mutex<LiveRun>>>>,
+    pools: Mutex<BTreeMap<RunId, Arc<Pool>>>,
+    /// The steps under way, so that cancelling a run can interrupt them.
+    steps: Mutex<BTreeMap<JobId, (RunId, Arc<AtomicBool>)>>,
+    wake: Notify,
+    notices: broadcast::Sender<Notice>,
+}
+
+/// Sets an engine up.
+#[must_use]
+pub struct EngineBuilder {
+    store: Arc<dyn Store>,
+    artifacts: Artifacts,
+    clock: Arc<dyn Clock>,
+    reactors: BTreeMap<JobKind, Arc<dyn Reactor>>,
+    limits: BTreeMap<JobKind, usize>,
+    workers: usize,
+    name: String,
+    grace: Duration,
+    install: InstallPolicy,
+}
+
+impl EngineBuilder {
+    /// Another clock than the machine's.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Another reactor for one kind of job than the built-in one.
+    pub fn reactor(mut self, kind: JobKind, reactor: impl Reactor + 'static) -> Self {
+        self.reactors.insert(kind, Arc::new(reactor));
+        self
+    }
+
+    /// How many jobs of one kind are worked on at once, over all runs; at least one.
+    pub fn limit(mut self, kind: JobKind, most: usize) -> Self {
+        self.limits.insert(kind, most.max(1));
+        self
+    }
+
+    /// How many jobs are worked on at once; at least one.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// What this engine is called in leases and records.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How long a stopping engine waits for steps that do not notice the interruption.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Whether a run that finds no inference runtime may install one.
+    pub fn install(mut self, install: InstallPolicy) -> Self {
+        self.install = install;
+        self
+    }
+
+    /// The engine. Nothing runs until [`Engine::run`].
+    pub fn build(self) -> Engine {
+        Engine {
+            inner: Arc::new(Inner {
+                store: self.store,
+                artifacts: self.artifacts,
+                clock: self.clock,
+                reactors: self.reactors,
+                limits: self.limits,
+                workers: self.workers,
+                name: self.name,
+                grace: self.grace,
+                install: self.install,
+                runs: tokio::sync::Mutex::default(),
+                pools: Mutex::default(),
+                steps: Mutex::default(),
+                wake: Notify::new(),
+                notices: broadcast::channel(NOTICES).0,
+            }),
+        }
+    }
+}
+
+impl Engine {
+    /// An engine on this store. Artifacts must be the ones the store was opened with.
+    pub fn builder(store: Arc<dyn Store>, artifacts: Artifacts) -> EngineBuilder {
+        EngineBuilder {
+            store,
+            artifacts,
+            clock: Arc::new(SystemClock),
+            reactors: reactors::built_in(),
+            // A training uses every core by itself; the other steps are short.
+            limits: JobKind::ALL
+                .into_iter()
+                .map(|kind| (kind, if kind == JobKind::Train { 1 } else { 2 }))
+                .collect(),
+            workers: 2,
+            name: format!("process {}", std::process::id()),
+            grace: Duration::from_secs(10),
+            install: InstallPolicy::Forbidden,
+        }
+    }
+
+    /// Works on jobs until `shutdown` resolves, then stops: leases nothing more, interrupts the steps under way, gives
+    /// their jobs back, and returns. Dropping the future instead is as safe as a crash.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] when the store failed: what was acknowledged is safe, open it again to go on. Other errors mean
+    /// that a log does not fit its rules. A failing step is no error; it ends up in the log.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), EngineError> {
+        dispatch::run(Arc::clone(&self.inner), shutdown).await
+    }
+
+    /// Notices from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Notice> {
+        self.inner.notices.subscribe()
+    }
+
+    /// Starts a run of `definition`, whose relative paths begin at `folder`. When this returns, the run is recorded and
+    /// survives a crash; [`Engine::run`] works on it.
+    ///
+    /// # Errors
+    /// [`EngineError::Pool`], [`EngineError::Inference`] or [`EngineError::Contradiction`] if the workflow cannot run as
+    /// it stands; nothing is recorded then.
+    pub async fn start(&self, definition: Definition, folder: &Path) -> Result<RunId, EngineError> {
+        let inner = Arc::clone(&self.inner);
+        let folder = folder.to_path_buf();
+        let (definition, folder, pool) = blocking(move || {
+            let pool = Pool::load(&definition.pool, &folder)?;
+            check_against_pool(&definition, &pool)?;
+            if let SelectorModel::File(file) = &definition.selector.model {
+                reactors::check_model(&folder.join(file), &definition, &pool, inner.install)?;
+            }
+            inner.artifacts.put(&definition.canonical_bytes())?;
+            Ok((definition, folder, pool))
+        })
+        .await?;
+        let run = RunId(self.inner.clock.mint());
+        let started = RunStarted {
+            name: definition.run.name.clone(),
+            workflow: definition.digest(),
+            folder: folder.display().to_string(),
+            classes: pool.classes().to_vec(),
+            gate: definition.kpi.gate,
+            seed: definition.run.seed,
+        };
+        lock(&self.inner.pools).insert(run, Arc::new(pool));
+        let mut live = LiveRun::new(run, definition, &folder);
+        self.inner.execute(&mut live, Command::StartRun(started), Cause::default()).await?;
+        let live = Arc::new(tokio::sync::Mutex::new(live));
+        self.inner.runs.lock().await.insert(run, live);
+        Ok(run)
+    }
+
+    /// Lets a run go on: ends its pause, gives its failed steps new tries, and enqueues its next step if nothing is queued.
+    /// A run that already goes on is left as it is.
+    ///
+    /// # Errors
+    /// [`EngineError::Ended`] if it is over, [`EngineError::UnknownRun`] if there is no such run.
+    pub async fn resume(&self, run: RunId) -> Result<(), EngineError> {
+        let inner = &self.inner;
+        let live = inner.live(run).await?;
+        let live = live.lock().await;
+        if let Phase::Ended(reason) = live.run.phase {
+            return Err(EngineError::Ended { run, reason });
+        }
+        if inner.store.paused().await?.contains(&run) {
+            inner.store.set_paused(run, false).await?;
+        }
+        let mut queued = false;
+        for job in inner.jobs_of(run).await? {
+            if job.status == JobStatus::Dead {
+                inner.store.retry(job.id, inner.clock.now()).await?;
+            }
+            queued = true;
+        }
+        if let Some((cycle, kind)) = live.run.next_step().filter(|_| !queued) {
+            let now = inner.clock.now();
+            let job = inner.new_job(CycleId { run, cycle }, kind, now);
+            let commit = Commit { enqueue: vec![job], now, ..Commit::default() };
+            inner.store.commit(commit).await?;
+        }
+        inner.wake.notify_waiters();
+        Ok(())
+    }
+
+    /// Holds a run's jobs back; the step under way goes on to its end. Durable.
+    ///
+    /// # Errors
+    /// As [`Engine::resume`].
+    pub async fn pause(&self, run: RunId) -> Result<(), EngineError> {
+        let live = self.inner.live(run).await?;
+        let live = live.lock().await;
+        if let Phase::Ended(reason) = live.run.phase {
+            return Err(EngineError::Ended { run, reason });
+        }
+        Ok(self.inner.store.set_paused(run, true).await?)
+    }
+
+    /// Ends a run for good. Its jobs are removed; a step under way is interrupted and its result refused.
+    ///
+    /// # Errors
+    /// As [`Engine::resume`].
+    pub async fn cancel(&self, run: RunId, reason: &str) -> Result<(), EngineError> {
+        let live = self.inner.live(run).await?;
+        let mut live = live.lock().await;
+        if let Phase::Ended(reason) = live.run.phase {
+            return Err(EngineError::Ended { run, reason });
+        }
+        let command = Command::Cancel(CycleCancelled { reason: reason.to_owned() });
+        self.inner.execute(&mut live, command, Cause::default()).await?;
+        self.inner.interrupt(|owner| owner == run);
+        Ok(())
+    }
+
+    /// Gives a dead job new tries.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchJob`] if no dead job has this id.
+    pub async fn retry_job(&self, job: JobId) -> Result<(), EngineError> {
+        self.inner.store.retry(job, self.inner.clock.now()).await?;
+        self.inner.wake.notify_waiters();
+        Ok(())
+    }
+
+    /// Removes a job. Its run stands still until [`Engine::resume`] enqueues the step anew.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchJob`] if no unfinished job has this id.
+    pub async fn remove_job(&self, job: JobId) -> Result<(), EngineError> {
+        self.inner.store.remove(job).await?;
+        if let Some((_, interrupted)) = lock(&self.inner.steps).get(&job) {
+            interrupted.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Every run, in the order of their start.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store cannot be read.
+    pub async fn runs(&self) -> Result<Vec<RunId>, EngineError> {
+        Ok(self.inner.store.runs().await?.into_iter().map(|(run, _)| run).collect())
+    }
+
+    /// The state of a run, folded from its logs.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownRun`] if there is no such run; [`EngineError::Store`] if its log cannot be read.
+    pub async fn status(&self, run: RunId) -> Result<RunStatus, EngineError> {
+        let live = self.inner.live(run).await?;
+        let paused = self.inner.store.paused().await?.contains(&run);
+        let jobs = self.inner.store.jobs().await?;
+        let live = live.lock().await;
+        Ok(RunStatus::new(&live, paused, &jobs))
+    }
+
+    /// Up to `limit` records of a cycle's log from revision `from`.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the log cannot be read or does not verify.
+    pub async fn log(
+        &self,
+        cycle: CycleId,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, EngineError> {
+        Ok(self.inner.store.read(cycle, from, limit).await?)
+    }
+
+    /// The newest cycle with a log of a run.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownRun`] if there is no such run.
+    pub async fn last_cycle(&self, run: RunId) -> Result<CycleNumber, EngineError> {
+        self.inner.last_cycle(run).await
+    }
+
+    /// Every unfinished job.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store cannot be read.
+    pub async fn jobs(&self) -> Result<Vec<JobSummary>, EngineError> {
+        Ok(self.inner.store.jobs().await?.iter().map(JobSummary::from).collect())
+    }
+
+    /// Waits until the run cannot go on by itself: it ended, failed or is paused. Needs [`Engine::run`] at work.
+    ///
+    /// # Errors
+    /// As [`Engine::status`].
+    pub async fn settled(&self, run: RunId) -> Result<RunStatus, EngineError> {
+        let mut notices = self.watch();
+        loop {
+            let status = self.status(run).await?;
+            if status.state != RunState::Active {
+                return Ok(status);
+            }
+            // Only commits change a state; having missed some is a reason to look, too.
+            while let Ok(notice) = notices.recv().await {
+                if matches!(notice, Notice::Committed(recorded) if recorded.cycle.run == run) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What a command comes from.
+#[derive(Default)]
+struct Cause {
+    settle: Option<Settle>,
+    lease: Option<LeaseRequest>,
+}
+
+impl Inner {
+    /// The run, loaded once.
+    async fn live(&self, run: RunId) -> Result<Arc<tokio::sync::Mutex<LiveRun>>, EngineError> {
+        let mut runs = self.runs.lock().await;
+        if let Some(live) = runs.get(&run) {
+            return Ok(Arc::clone(live));
+        }
+        let live = Arc::new(tokio::sync::Mutex::new(self.load(run).await?));
+        runs.insert(run, Arc::clone(&live));
+        Ok(live)
+    }
+
+    async fn load(&self, run: RunId) -> Result<LiveRun, EngineError> {
+        let last = self.last_cycle(run).await?;
+        LiveRun::load(&*self.store, &self.artifacts, run, last).await
+    }
+
+    async fn last_cycle(&self, run: RunId) -> Result<CycleNumber, EngineError> {
+        let runs = self.store.runs().await?;
+        runs.into_iter()
+            .find_map(|(id, last)| (id == run).then_some(last))
+            .ok_or_else(|| EngineError::UnknownRun { run: run.to_string() })
+    }
+
+    async fn jobs_of(&self, run: RunId) -> Result<Vec<Job>, EngineError> {
+        let mut jobs = self.store.jobs().await?;
+        jobs.retain(|job| job.cycle.run == run);
+        Ok(jobs)
+    }
+
+    fn new_job(&self, cycle: CycleId, kind: JobKind, now: Timestamp) -> NewJob {
+        NewJob {
+            id: JobId(self.clock.mint()),
+            kind,
+            cycle,
+            priority: 0,
+            not_before: now,
+            dedupe: Some(format!("{cycle}/{kind}")),
+        }
+    }
+
+    /// Decides and commits in one go; returns the job that was leased along the way.
+    async fn execute(
+        &self,
+        live: &mut LiveRun,
+        command: Command,
+        cause: Cause,
+    ) -> Result<Option<Job>, EngineError> {
+        for _ in 0..CONFLICTS_MAX {
+            let run = live.run.id;
+            let decision = decide(&live.run, &live.definition, command.clone())?;
+            let now = self.clock.now();
+            let causation = cause.settle.as_ref().map(|settle| settle.job);
+            let workflow = live.definition.digest();
+            let appends = live.appends(&decision, |event| NewEvent {
+                id: crate::domain::ids::EventId(self.clock.mint()),
+                recorded: now,
+                causation,
+                actor: self.name.clone(),
+                workflow,
+                event,
+            });
+            let enqueue: Vec<NewJob> = decision
+                .next
+                .map(|(cycle, kind)| self.new_job(CycleId { run, cycle }, kind, now))
+                .into_iter()
+                .collect();
+            let wakes = !enqueue.is_empty();
+            let commit = Commit {
+                appends,
+                settle: cause.settle.clone(),
+                enqueue,
+                cancel_run: decision.cancels_jobs.then_some(run),
+                now,
+                lease: cause.lease.clone(),
+            };
+            match self.store.commit(commit).await {
+                Ok(committed) => {
+                    live.committed(decision.run, &committed.events);
+                    for recorded in committed.events {
+                        self.tell(Notice::Committed(Arc::new(recorded)));
+                    }
+                    if wakes {
+                        self.wake.notify_waiters();
+                    }
+                    return Ok(committed.leased);
+                }
+                Err(error) if error.is_retryable() => *live = self.load(run).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EngineError::Contended { run: live.run.id })
+    }
+
+    /// The pool of a run, loaded once.
+    async fn pool(&self, live: &LiveRun) -> Result<Arc<Pool>, PoolError> {
+        let run = live.run.id;
+        if let Some(pool) = lock(&self.pools).get(&run) {
+            return Ok(Arc::clone(pool));
+        }
+        let (definition, folder) = (Arc::clone(&live.definition), Arc::clone(&live.folder));
+        let pool = blocking(move || Pool::load(&definition.pool, &folder)).await?;
+        let pool = Arc::new(pool);
+        lock(&self.pools).insert(run, Arc::clone(&pool));
+        Ok(pool)
+    }
+
+    fn interrupt(&self, which: impl Fn(RunId) -> bool) {
+        for (run, interrupted) in lock(&self.steps).values() {
+            if which(*run) {
+                interrupted.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        let _ = self.notices.send(notice); // nobody watching is fine
+    }
+}
+
+/// Whether the workflow can be run on this pool at all: what only the two together show.
+fn check_against_pool(definition: &Definition, pool: &Pool) -> Result<(), EngineError> {
+    let (split, classes) = (pool.split(), pool.classes().len());
+    let candidates = split.train.len();
+    let cold = match definition.selector.cold_start {
+        ColdStart::PerClass(count) => count.saturating_mul(classes),
+        ColdStart::Random(count) => count,
+    };
+    let problem = if candidates == 0 {
+        "the pool has no samples to choose from: lower pool.validation and pool.test".to_owned()
+    } else if definition.selector.batch > candidates {
+        let batch = definition.selector.batch;
+        format!(
+            "selector.batch is {batch}, but the pool has only {candidates} samples to choose from"
+        )
+    } else if cold > candidates {
+        format!(
+            "the first batch needs {cold} samples, but the pool has only {candidates} to choose from"
+        )
+    } else if split.validation.is_empty() {
+        "the pool has no validation samples, which choose the production model: raise pool.validation"
+            .to_owned()
+    } else if classes < 2 {
+        format!("the class list has {classes} entries, a classifier needs at least 2")
+    } else {
+        return Ok(());
+    };
+    Err(EngineError::Contradiction { problem })
+}
+
+/// Runs `work` where it may block.
+async fn blocking<T: Send + 'static, E: Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(join) => match join.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is shutting down cancels blocking work, and then nobody polls this.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The content of a mutex whose users leave it consistent at every step.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why the engine could not do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An artifact cannot be written or read.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The pool cannot be used.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// A model or the runtime cannot be used.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// The command does not fit.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The workflow and its pool do not fit together.
+    #[error("{problem}")]
+    Contradiction {
+        /// What does not fit, and what to change.
+        problem: String,
+    },
+    /// There is no such run.
+    #[error("there is no run {run}")]
+    UnknownRun {
+        /// What was asked for.
+        run: String,
+    },
+    /// The run is over.
+    #[error("run {run} has ended ({reason:?})")]
+    Ended {
+        /// Which run.
+        run: RunId,
+        /// Why it ended.
+        reason: EndReason,
+    },
+    /// The log breaks the rules of the state machine.
+    #[error("the log of run {run} does not fit")]
+    IllegalLog {
+        /// Which run.
+        run: RunId,
+        /// Where it breaks them.
+        #[source]
+        source: IllegalEvent,
+    },
+    /// The stored workflow is not one.
+    #[error("the stored workflow of run {run} cannot be read")]
+    UnreadableWorkflow {
+        /// Which run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another writer was always faster.
+    #[error("run {run} is being written by somebody else; try again")]
+    Contended {
+        /// Which run.
+        run: RunId,
+    },
+}
+
+/// Whether the strategy needs a model's scores.
+const fn needs_scores(strategy: Strategy) -> bool {
+    match strategy {
+        Strategy::Random => false,
+        Strategy::LeastConfidence | Strategy::Margin | Strategy::Entropy => true,
+    }
+}
+
+/// A path of the workflow, resolved.
+fn resolve(folder: &Path, path: &str) -> PathBuf {
+    folder.join(path)
+}

@@ -1,0 +1,143 @@
+//! A run in memory: its log folded, and where the log ends.
+
+use super::EngineError;
+use crate::artifacts::Artifacts;
+use crate::domain::decide::Decision;
+use crate::domain::definition::Definition;
+use crate::domain::digest::Digest;
+use crate::domain::event::{Event, SemanticDigest};
+use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId};
+use crate::domain::state::Run;
+use crate::store::{Append, NewEvent, Recorded, Store};
+use std::path::Path;
+use std::sync::Arc;
+
+/// How many records are read at a time; bounds the memory that loading a long log takes.
+const PAGE: usize = 1000;
+
+/// A run with the end of its log.
+#[derive(Debug, Clone)]
+pub(super) struct LiveRun {
+    pub(super) run: Run,
+    pub(super) definition: Arc<Definition>,
+    pub(super) folder: Arc<Path>,
+    /// The cycle whose log is written now.
+    log: CycleNumber,
+    /// How many events that log holds.
+    next: Revision,
+    /// The hash of the last record.
+    pub(super) head: Digest,
+    pub(super) events: u64,
+    pub(super) semantic: SemanticDigest,
+}
+
+impl LiveRun {
+    /// A run without a log yet.
+    pub(super) fn new(id: RunId, definition: Definition, folder: &Path) -> Self {
+        Self {
+            run: Run::new(id),
+            definition: Arc::new(definition),
+            folder: folder.into(),
+            log: CycleNumber(1),
+            next: Revision(0),
+            head: Digest::ZERO,
+            events: 0,
+            semantic: SemanticDigest::default(),
+        }
+    }
+
+    /// Folds the logs of run `id`, whose newest cycle is `last`.
+    pub(super) async fn load(
+        store: &dyn Store,
+        artifacts: &Artifacts,
+        id: RunId,
+        last: CycleNumber,
+    ) -> Result<Self, EngineError> {
+        let mut live: Option<Self> = None;
+        for number in 1..=last.0 {
+            let cycle = CycleId { run: id, cycle: CycleNumber(number) };
+            let mut from = Revision(0);
+            loop {
+                let page = store.read(cycle, from, PAGE).await?;
+                for recorded in &page {
+                    if live.is_none() {
+                        live = Some(Self::from_first(artifacts, id, recorded)?);
+                    }
+                    if let Some(live) = &mut live {
+                        live.fold(recorded)?;
+                    }
+                    from = recorded.revision.next();
+                }
+                if page.len() < PAGE {
+                    break;
+                }
+            }
+        }
+        live.ok_or(EngineError::UnknownRun { run: id.to_string() })
+    }
+
+    /// A log begins with `RunStarted`, which tells where the workflow is kept.
+    fn from_first(
+        artifacts: &Artifacts,
+        id: RunId,
+        recorded: &Recorded,
+    ) -> Result<Self, EngineError> {
+        let Event::RunStarted(started) = &recorded.event else {
+            // `apply` words the error: anything else cannot follow in a new run.
+            let illegal = Run::new(id).apply(&recorded.event).err();
+            return Err(illegal.map_or(EngineError::UnknownRun { run: id.to_string() }, |error| {
+                EngineError::IllegalLog { run: id, source: error }
+            }));
+        };
+        let bytes = artifacts.get(&started.workflow)?;
+        let definition: Definition = serde_json::from_slice(&bytes)
+            .map_err(|source| EngineError::UnreadableWorkflow { run: id, source })?;
+        Ok(Self::new(id, definition, Path::new(&started.folder)))
+    }
+
+    fn fold(&mut self, recorded: &Recorded) -> Result<(), EngineError> {
+        let id = self.run.id;
+        self.run
+            .apply(&recorded.event)
+            .map_err(|source| EngineError::IllegalLog { run: id, source })?;
+        self.note(recorded);
+        Ok(())
+    }
+
+    fn note(&mut self, recorded: &Recorded) {
+        self.log = recorded.cycle.cycle;
+        self.next = recorded.revision.next();
+        self.head = recorded.hash;
+        self.events += 1;
+        self.semantic.add(recorded.cycle.cycle, &recorded.event);
+    }
+
+    /// The decision's events, log by log, each with the revision it expects. `envelope` adds id, time and cause.
+    pub(super) fn appends(
+        &self,
+        decision: &Decision,
+        mut envelope: impl FnMut(Event) -> NewEvent,
+    ) -> Vec<Append> {
+        let mut appends: Vec<Append> = Vec::new();
+        for (number, event) in &decision.events {
+            let cycle = CycleId { run: self.run.id, cycle: *number };
+            let event = envelope(event.clone());
+            match appends.last_mut() {
+                Some(append) if append.cycle == cycle => append.events.push(event),
+                Some(_) | None => {
+                    let expected = if *number == self.log { self.next } else { Revision(0) };
+                    appends.push(Append { cycle, expected, events: vec![event] });
+                }
+            }
+        }
+        appends
+    }
+
+    /// Takes over a decision whose events are committed.
+    pub(super) fn committed(&mut self, run: Run, events: &[Recorded]) {
+        self.run = run;
+        for recorded in events {
+            self.note(recorded);
+        }
+    }
+}

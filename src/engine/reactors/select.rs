@@ -1,0 +1,127 @@
+//! Picking a batch: score what is unlabelled, keep the scores, let the data selector choose.
+
+use super::scoring::score;
+use crate::data_selector::{self, ColdStartRequest, SelectRequest};
+use crate::domain::command::Command;
+use crate::domain::decide::{batch_size, is_cold_start};
+use crate::domain::definition::{Mode, SelectorModel};
+use crate::domain::digest::Digest;
+use crate::domain::event::BatchSelected;
+use crate::domain::ids::SampleId;
+use crate::engine::reactor::{Reactor, Step, StepError};
+use crate::engine::{needs_scores, score_table};
+use std::collections::BTreeMap;
+
+pub(super) struct Select;
+
+impl Reactor for Select {
+    fn perform(&self, step: &Step) -> Result<Command, StepError> {
+        // In the order of sample ids, so that neither the file's order nor the engine's shows in the score table.
+        let candidates: BTreeMap<&SampleId, usize> = step
+            .pool
+            .split()
+            .train
+            .iter()
+            .filter_map(|&row| step.pool.ids().get(row).map(|sample| (sample, row)))
+            .filter(|(sample, _)| !step.run.labels.contains_key(*sample))
+            .collect();
+        let (samples, rows): (Vec<SampleId>, Vec<usize>) =
+            candidates.into_iter().map(|(sample, row)| (sample.clone(), row)).unzip();
+        let batch = if is_cold_start(&step.run, &step.definition) {
+            cold_start(step, &samples, &rows)?
+        } else {
+            by_strategy(step, &samples, &rows)?
+        };
+        Ok(Command::RecordBatch(batch))
+    }
+}
+
+fn cold_start(
+    step: &Step,
+    samples: &[SampleId],
+    rows: &[usize],
+) -> Result<BatchSelected, StepError> {
+    let labels: Vec<Option<u32>> = rows.iter().map(|&row| step.pool.label(row)).collect();
+    let selection = data_selector::cold_start(&ColdStartRequest {
+        rule: step.definition.selector.cold_start,
+        candidates: samples,
+        labels: &labels,
+        classes: step.pool.classes().len(),
+        most: batch_size(&step.run, &step.definition),
+        seed: step.definition.run.seed,
+        cycle: step.cycle().cycle,
+    })
+    .map_err(StepError::permanent)?;
+    Ok(BatchSelected {
+        strategy: "cold_start".to_owned(),
+        strategy_version: selection.version,
+        parameters: selection.parameters,
+        model: None,
+        provider: None,
+        picks: selection.picks,
+        cutoff: None,
+        candidates: samples.len() as u64,
+        scores: None,
+    })
+}
+
+fn by_strategy(
+    step: &Step,
+    samples: &[SampleId],
+    rows: &[usize],
+) -> Result<BatchSelected, StepError> {
+    let selector = &step.definition.selector;
+    let scored = match model(step)? {
+        Some(model) if needs_scores(selector.strategy) => {
+            let scored = score(step, model, rows)?;
+            step.remark(format!("cycle {}: scores by {}", step.cycle().cycle, scored.provider));
+            Some((model, scored.provider, scored.predictions.probabilities()))
+        }
+        Some(_) | None => None,
+    };
+    let batch = batch_size(&step.run, &step.definition);
+    let audit = match step.definition.run.mode {
+        Mode::Development => 0,
+        Mode::Production => data_selector::audit_size(batch, selector.audit_fraction),
+    };
+    let selection = data_selector::select(&SelectRequest {
+        strategy: selector.strategy,
+        candidates: samples,
+        probabilities: scored.as_ref().map(|(_, _, probabilities)| probabilities),
+        batch,
+        audit,
+        seed: step.definition.run.seed,
+        cycle: step.cycle().cycle,
+    })
+    .map_err(StepError::permanent)?;
+    let scores = match &scored {
+        Some((_, _, probabilities)) => {
+            let table = score_table::encode(samples, probabilities, &selection.scores);
+            Some(step.artifacts.put(&table)?)
+        }
+        None => None,
+    };
+    let (model, provider) =
+        scored.map_or((None, None), |(model, provider, _)| (Some(model), Some(provider)));
+    Ok(BatchSelected {
+        strategy: selector.strategy.name().to_owned(),
+        strategy_version: selection.version,
+        parameters: selection.parameters,
+        model,
+        provider,
+        picks: selection.picks,
+        cutoff: selection.cutoff,
+        candidates: samples.len() as u64,
+        scores,
+    })
+}
+
+/// The model that scores candidates in this cycle.
+fn model(step: &Step) -> Result<Option<Digest>, StepError> {
+    match &step.definition.selector.model {
+        SelectorModel::Production => Ok(step.run.production),
+        SelectorModel::File(_) => step.run.selector_model.map(Some).ok_or_else(|| {
+            StepError::permanent("the cycle was started without the workflow's selector model")
+        }),
+    }
+}

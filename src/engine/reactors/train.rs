@@ -1,0 +1,102 @@
+//! Training: from the labels bought so far to checkpoints that are known to serve what was trained.
+
+use super::scoring::{bought_labels, known_labels, load, quality};
+use crate::domain::chance::Chance;
+use crate::domain::command::Command;
+use crate::domain::event::{Checkpoint, Label, Trained, labelled_set_digest};
+use crate::domain::matrix::Matrix;
+use crate::engine::reactor::{Reactor, Step, StepError};
+use crate::training::{self, Labelled, TrainRequest, TrainedCheckpoint, TrainingError};
+use std::ops::ControlFlow;
+
+/// The largest difference allowed between a logit of the trained weights and of the exported file, relative to the
+/// largest logit (or 1). Two implementations of the same f32 arithmetic differ by about 1e-6.
+const EXPORT_TOLERANCE: f64 = 1e-3;
+
+pub(super) struct Train;
+
+impl Reactor for Train {
+    fn perform(&self, step: &Step) -> Result<Command, StepError> {
+        let (rows, labels) = bought_labels(step, |_| true)?;
+        let inputs = step.pool.features().select_rows(&rows);
+        let held_out = &step.pool.split().validation;
+        let validation_labels = known_labels(step, held_out)?;
+        let validation = step.pool.features().select_rows(held_out);
+        let cycle = step.cycle().cycle;
+        let seed = step.definition.run.seed;
+        let request = TrainRequest {
+            spec: &step.definition.trainer,
+            shape: step.pool.shape(),
+            classes: step.pool.classes().len(),
+            train: Labelled { inputs: &inputs, labels: &labels },
+            validation: Labelled { inputs: &validation, labels: &validation_labels },
+            seed: Chance { seed, cycle, purpose: "training" }.draw(""),
+        };
+        let saved = training::train(&request, &mut |progress| {
+            step.progress(progress.epoch as u64, progress.epochs as u64);
+            if step.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .map_err(|error| match error {
+            TrainingError::Interrupted => StepError::Interrupted,
+            error => StepError::permanent(error),
+        })?;
+        let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
+        let models = step.artifacts.put_all(&files)?;
+        let checkpoints = models
+            .into_iter()
+            .zip(&saved)
+            .map(|(model, checkpoint)| {
+                let path = step.artifacts.path(&model);
+                let metrics =
+                    check_export(step, &path, checkpoint, &validation, &validation_labels)?;
+                Ok(Checkpoint { model, step: checkpoint.step, metrics })
+            })
+            .collect::<Result<_, StepError>>()?;
+        let digest_of = |rows: &[usize], labels: &[u32]| {
+            let samples = rows.iter().filter_map(|&row| step.pool.ids().get(row));
+            labelled_set_digest(samples.zip(labels.iter().map(|&class| Label::Class(class))))
+        };
+        Ok(Command::RecordTraining(Trained {
+            train_set: digest_of(&rows, &labels),
+            train_samples: rows.len() as u64,
+            validation_set: digest_of(held_out, &validation_labels),
+            validation_samples: held_out.len() as u64,
+            checkpoints,
+        }))
+    }
+}
+
+/// Runs the exported file over the validation samples and compares it with the trained weights. The checkpoint's
+/// validation metrics are then those of the file, because the file is what will serve.
+fn check_export(
+    step: &Step,
+    path: &std::path::Path,
+    checkpoint: &TrainedCheckpoint,
+    validation: &Matrix,
+    labels: &[u32],
+) -> Result<std::collections::BTreeMap<String, f64>, StepError> {
+    let mut predictor =
+        load(path, &step.definition, &step.pool, step.install).map_err(StepError::permanent)?;
+    let served = predictor.predict(validation).map_err(StepError::permanent)?.logits;
+    let trained = &checkpoint.validation_logits;
+    let difference = served
+        .data()
+        .iter()
+        .zip(trained.data())
+        .map(|(served, trained)| f64::from((served - trained).abs()))
+        .fold(0.0, f64::max);
+    let scale = trained.data().iter().map(|logit| f64::from(logit.abs())).fold(1.0, f64::max);
+    if served.rows() != trained.rows() || difference > EXPORT_TOLERANCE * scale {
+        return Err(StepError::permanent(format!(
+            "the exported model of step {} differs from the trained one by {difference:.2e} (at most {:.2e} is allowed): run `gleaner doctor` and report it",
+            checkpoint.step,
+            EXPORT_TOLERANCE * scale
+        )));
+    }
+    let mut metrics = checkpoint.metrics.clone();
+    let (accuracy, loss) = quality(&served, labels);
+    metrics.insert("validation.accuracy".to_owned(), accuracy);
+    metrics.insert("validation.loss".to_owned(), loss);
+    metrics.insert("export.max_difference".to_owned(), difference);
+    Ok(metrics)
+}

@@ -1,0 +1,153 @@
+//! What a run looks like from outside.
+
+use super::live_run::LiveRun;
+use crate::domain::digest::Digest;
+use crate::domain::event::{CycleFailed, EndReason};
+use crate::domain::ids::{CycleNumber, RunId};
+use crate::domain::job::{Job, JobKind, JobStatus};
+use crate::domain::state::{CycleSummary, Phase};
+use serde::{Deserialize, Serialize};
+
+/// A run from outside, as `gleaner status --json` prints it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStatus {
+    /// Which run.
+    pub run: RunId,
+    /// The workflow's name.
+    pub name: String,
+    /// Whether it goes on, waits or is over.
+    pub state: RunState,
+    /// What it waits for, in words.
+    pub phase: String,
+    /// The newest cycle.
+    pub cycle: CycleNumber,
+    /// How many labels are known.
+    pub labelled: u64,
+    /// The production model.
+    pub production: Option<Digest>,
+    /// The workflow digest.
+    pub workflow: Digest,
+    /// The run's seed.
+    pub seed: u64,
+    /// Why it ended, if it did.
+    pub ended: Option<EndReason>,
+    /// Why it stands still, if it does.
+    pub failed: Option<CycleFailed>,
+    /// How many events its logs hold.
+    pub events: u64,
+    /// The hash of its last record.
+    pub head: Digest,
+    /// What the logs mean, without ids, times and durations: equal for equal histories.
+    pub semantic_digest: Digest,
+    /// Its unfinished jobs.
+    pub jobs: Vec<JobSummary>,
+    /// One line a cycle.
+    pub cycles: Vec<CycleSummary>,
+}
+
+/// Whether a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// It has work to do.
+    Active,
+    /// Its jobs are held back until `resume`.
+    Paused,
+    /// A step failed for good; `resume` tries it again.
+    Failed,
+    /// It is over.
+    Ended,
+}
+
+/// A job from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// Which job.
+    pub id: crate::domain::ids::JobId,
+    /// Which run it works for.
+    pub run: RunId,
+    /// Which cycle it works for.
+    pub cycle: CycleNumber,
+    /// What it does.
+    pub kind: JobKind,
+    /// `ready`, `leased` or `dead`.
+    pub status: String,
+    /// Who holds it.
+    pub worker: Option<String>,
+    /// How often it failed.
+    pub failures: u32,
+    /// How often its process died under it.
+    pub crashes: u32,
+    /// Not before this instant, microseconds since 1970.
+    pub not_before: crate::domain::time::Timestamp,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+}
+
+impl From<&Job> for JobSummary {
+    fn from(job: &Job) -> Self {
+        let (status, worker) = match &job.status {
+            JobStatus::Ready => ("ready", None),
+            JobStatus::Leased(lease) => ("leased", Some(lease.worker.to_string())),
+            JobStatus::Dead => ("dead", None),
+        };
+        Self {
+            id: job.id,
+            run: job.cycle.run,
+            cycle: job.cycle.cycle,
+            kind: job.kind,
+            status: status.to_owned(),
+            worker,
+            failures: job.failures,
+            crashes: job.crashes,
+            not_before: job.not_before,
+            last_error: job.last_error.clone(),
+        }
+    }
+}
+
+impl RunStatus {
+    pub(super) fn new(live: &LiveRun, paused: bool, jobs: &[Job]) -> Self {
+        let run = &live.run;
+        let ended = match run.phase {
+            Phase::Ended(reason) => Some(reason),
+            Phase::New
+            | Phase::BetweenCycles
+            | Phase::Selecting
+            | Phase::Annotating { .. }
+            | Phase::Gating
+            | Phase::Training
+            | Phase::SelectingModel { .. }
+            | Phase::Accepting
+            | Phase::Closing
+            | Phase::Cancelled => None,
+        };
+        let state = if ended.is_some() {
+            RunState::Ended
+        } else if run.failed.is_some() {
+            RunState::Failed
+        } else if paused {
+            RunState::Paused
+        } else {
+            RunState::Active
+        };
+        Self {
+            run: run.id,
+            name: live.definition.run.name.clone(),
+            state,
+            phase: run.phase.name().to_owned(),
+            cycle: run.cycle,
+            labelled: run.labelled(),
+            production: run.production,
+            workflow: live.definition.digest(),
+            seed: live.definition.run.seed,
+            ended,
+            failed: run.failed.clone(),
+            events: live.events,
+            head: live.head,
+            semantic_digest: live.semantic.finish(),
+            jobs: jobs.iter().filter(|job| job.cycle.run == run.id).map(JobSummary::from).collect(),
+            cycles: run.history.clone(),
+        }
+    }
+}
