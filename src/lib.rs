@@ -1,4 +1,65 @@
-//! Gleaner.
+//! Gleaner closes the active-learning loop by itself, and can prove what it did.
+//!
+//! A workflow says what to learn; the engine turns it into cycles: choose the samples worth labelling, get them labelled,
+//! measure, train when needed, choose the best model, start again. Each cycle is an append-only, hash-chained event log
+//! in an embedded store; each step is a leased job. A crash at any instant costs at most the step in hand.
+//!
+//! ```text
+//!            +------------------------------------------------------------------------------------+
+//!            v                                                                                    |
+//! CycleStarted -> BatchSelected -> Annotated* -> KpiChecked(gate) --met----------------------> CycleEnded
+//!                                                     |                                           ^
+//!                                                missed / gate off                                |
+//!                                                     v                                           |
+//!                                                  Trained -> ModelSelected -> KpiChecked(acceptance)
+//! ```
+//!
+//! **What it is not:** a labelling tool, a training framework, or a distributed scheduler. One process owns a state
+//! directory at a time.
+//!
+//! **Limits today:** classification; pools from CSV that fit in memory; an oracle as annotator; softmax regression and
+//! multi-layer perceptrons as built-in graphs.
+//!
+//! # Embedding it
+//!
+//! ```no_run
+//! use gleaner::engine::Engine;
+//! use gleaner::store::sled::{SledOptions, SledStore};
+//! use std::{path::Path, sync::Arc};
+//!
+//! # async fn host() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = SledStore::open(Path::new(".gleaner"), SledOptions::default())?;
+//! let artifacts = store.artifacts().clone();
+//! let engine = Engine::builder(Arc::new(store), artifacts).build();
+//!
+//! let definition = gleaner::workflow::load(Path::new("workflows/digits.toml"), &[])?;
+//! let run = engine.start(definition, Path::new("workflows")).await?; // recorded: survives a crash from here on
+//! let done = async { drop(engine.settled(run).await) };
+//! engine.run(done).await?; // or until the host shuts down
+//! println!("{:?}", engine.status(run).await?.ended);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things live
+//!
+//! | to find | open |
+//! |---|---|
+//! | what can happen, and every rule about it (pure) | [`domain`] |
+//! | the workflow file | [`workflow`] |
+//! | what is promised about storage, and the backends | [`store`], [`artifacts`] |
+//! | the loop itself, leases, the six steps | [`engine`] |
+//! | samples | [`pool`] |
+//! | running ONNX models, finding libonnxruntime | [`inference`] |
+//! | how a batch is picked | [`data_selector`] |
+//! | who labels | [`annotation`] |
+//! | data loader, graph, agent, ONNX export | [`training`] |
+//! | which checkpoint goes to production | [`model_selector`] |
+//! | accuracy, intervals | [`metrics`] |
+//! | the command line, and the second terminal | [`cli`], [`control`] |
+//!
+//! Arrows go one way: `cli -> engine -> store, artifacts, capabilities -> domain`. Capabilities know neither each other nor
+//! the store; a test (`tests/it/architecture.rs`) holds that.
 
 pub mod annotation;
 pub mod artifacts;
