@@ -1,5 +1,5 @@
 //! ONNX models run by onnxruntime. The only file that names `ort`, and the only one with unsafe code: it opens the
-//! library, and asks which provider runs which node.
+//! library, and asks which provider runs which node. It also sets an environment variable, for want of a second such file.
 //!
 //! Which library is opened is decided in [`super::runtime`]. Nothing here may make an `ort::Error` before a library is
 //! open, because that panics; every way in takes an [`Opened`], which only an open library gives.
@@ -14,6 +14,7 @@ use crate::domain::matrix::Matrix;
 use ort::AsPointer as _;
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The first minor version whose interface this program was built for.
 pub(super) const OLDEST_MINOR: u32 = ort::MINOR_VERSION;
@@ -79,6 +81,18 @@ fn check_version(version: &str) -> Result<(), String> {
     }
 }
 
+/// Sets an environment variable if that is sound: no other thread may be reading the environment meanwhile, and C code
+/// does so without any lock. Hence only while this is the only thread. Says whether it was set.
+pub(super) fn set_variable_before_threads(name: &str, value: &str) -> bool {
+    let alone = cfg!(windows)
+        || std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if alone {
+        // SAFETY: there is no other thread (on Windows the system itself guards the environment).
+        unsafe { std::env::set_var(name, value) };
+    }
+    alone
+}
+
 /// A library in use by this process.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -91,8 +105,19 @@ impl Opened {
         if !ort::set_api(library.api) {
             return Err("another library is already in use".into());
         }
-        let environment = ort::init().with_name("gleaner").with_telemetry(false).build();
-        Ok(Self { environment: environment.map_err(text)? })
+        // The library would write to standard error, into the middle of what we show. What matters of it comes back as
+        // an error anyway.
+        let logger = |_, category: &str, _: &str, _: &str, message: &str| {
+            tracing::debug!(category, "{message}");
+        };
+        let environment = ort::init()
+            .with_name("gleaner")
+            .with_telemetry(false)
+            .with_logger(Arc::new(logger))
+            .build()
+            .map_err(text)?;
+        environment.set_log_level(LogLevel::Warning);
+        Ok(Self { environment })
     }
 
     /// Whether a provider can really be registered; the reason if not.
@@ -241,12 +266,11 @@ pub(super) fn load(
                 Ok(session) => session,
                 // A model that CUDA refuses may be broken or just too big for the device: the processor's answer tells.
                 Err(error) => {
-                    not_used.push(match error {
-                        InferenceError::Provider { wanted, reason } => {
-                            format!("{wanted}: {reason}")
-                        }
-                        error => format!("{}: {error}", ep::CUDA::NAME),
-                    });
+                    let mut reason = error.to_string();
+                    if let InferenceError::Provider { reason: missing, .. } = error {
+                        reason = missing;
+                    }
+                    not_used.push(format!("{}: {reason}", ep::CUDA::NAME));
                     required(host, ProviderChoice::Cpu, options.model)?
                 }
             }

@@ -159,14 +159,26 @@ fn start(
 
 fn open(path: &Path) -> Result<onnx::Library, String> {
     let library = onnx::open(path)?;
-    let minor = library.version().split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
-    if minor.is_none_or(|minor| minor > SILENT_MINOR) && std::env::var_os(TELEMETRY).is_none() {
-        return Err(format!(
-            "version {} sends usage data unless {TELEMETRY}=1 is set before the program starts",
-            library.version()
-        ));
-    }
+    check_silent(library.version(), std::env::var_os(TELEMETRY).is_some_and(|value| value == "1"))?;
     Ok(library)
+}
+
+fn check_silent(version: &str, forbidden: bool) -> Result<(), String> {
+    let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+    if forbidden || minor.is_some_and(|minor| minor <= SILENT_MINOR) {
+        return Ok(());
+    }
+    Err(format!(
+        "version {version} sends usage data unless {TELEMETRY}=1 is set when the program starts"
+    ))
+}
+
+/// Keeps runtimes newer than 1.24 from sending usage data, by an environment variable that they read when they are
+/// opened. To be called first in `main`: with other threads running it cannot be set soundly and is not, `false` says so,
+/// and such runtimes are then passed over unless the variable was set from outside.
+pub fn forbid_telemetry() -> bool {
+    std::env::var_os(TELEMETRY).is_some_and(|value| value == "1")
+        || onnx::set_variable_before_threads(TELEMETRY, "1")
 }
 
 type Places = fn() -> Result<Vec<PathBuf>, String>;
@@ -242,4 +254,33 @@ fn nvidia_folders(library: &Path) -> Vec<PathBuf> {
     folders.retain(|folder| folder.is_dir());
     folders.sort();
     folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_that_sends_usage_data_is_used_only_where_that_is_forbidden() {
+        assert_eq!(check_silent("1.24.4", false), Ok(()));
+        assert_eq!(check_silent("1.25.0", true), Ok(()));
+        for version in ["1.25.0", "unknown"] {
+            let error = check_silent(version, false).expect_err("it would send usage data");
+            assert!(error.contains("ORT_DISABLE_TELEMETRY=1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_library_is_found_whatever_version_its_name_bears() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(library_in(&folder.path().join("absent")).is_err());
+        assert!(library_in(folder.path()).is_err());
+        for name in ["libonnxruntime_providers_shared.so", "libonnxruntime.so.1.24.4", "x.txt"] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        assert_eq!(
+            library_in(folder.path()),
+            Ok(vec![folder.path().join("libonnxruntime.so.1.24.4")])
+        );
+    }
 }

@@ -6,6 +6,7 @@ use super::*;
 use onnx_rs::ast::DataType;
 use quickcheck::{Arbitrary as _, Gen};
 use std::path::PathBuf;
+use std::process::Command;
 
 fn options(model: &Path) -> LoadOptions<'_> {
     LoadOptions {
@@ -311,4 +312,69 @@ fn a_fixed_predictor_scores_rows_by_their_values_alone() {
     let predictions = FixedPredictor::new(2).predict(&inputs).unwrap();
     assert_eq!(predictions.logits.data(), [4.0, 2.0, 10.0, 5.0]);
     assert_eq!(predictions.embedding, Some(inputs));
+}
+
+/// Tells how loading a model went, for the tests below: a process looks for its runtime only once.
+#[test]
+#[ignore = "run by other tests, in a process of its own"]
+#[expect(clippy::print_stdout, reason = "read by the test that started this one")]
+fn told_from_a_process_of_its_own() {
+    let (_folder, model) = Linear::default().saved();
+    let install = match std::env::var_os("GLEANER_TEST_INSTALL") {
+        Some(_) => InstallPolicy::Allowed,
+        None => InstallPolicy::Forbidden,
+    };
+    match load(&LoadOptions { install, ..options(&model) }) {
+        Ok(predictor) => println!("TOLD used {}", predictor.provider()),
+        Err(error) => println!("TOLD {error}"),
+    }
+}
+
+/// What a process with these variables tells.
+fn told(variables: &[(&str, &Path)]) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "inference::tests::told_from_a_process_of_its_own"])
+        .args(["--ignored", "--nocapture"])
+        .env_remove("ORT_DYLIB_PATH")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_once("TOLD ").map(|(_, told)| told.to_owned()).unwrap_or(text)
+}
+
+#[test]
+fn a_runtime_given_by_path_works_or_is_an_error_and_never_a_fallback() {
+    let absent = Path::new("/no/such/libonnxruntime.so");
+    let error = told(&[("ORT_DYLIB_PATH", absent)]);
+    assert!(error.contains("given by ORT_DYLIB_PATH, cannot be used"), "{error}");
+    let (_folder, garbage) = saved(b"no library");
+    let error = told(&[("ORT_DYLIB_PATH", &garbage)]);
+    assert!(error.contains("given by ORT_DYLIB_PATH, cannot be used"), "{error}");
+
+    let runtime = runtime::ensure(None, InstallPolicy::Forbidden, &mut |_| {}).unwrap();
+    if runtime.path.is_absolute() {
+        let used = told(&[("ORT_DYLIB_PATH", &runtime.path)]);
+        assert!(used.starts_with("used "), "{used}");
+    }
+}
+
+#[cfg(not(feature = "tract"))]
+#[test]
+fn without_a_runtime_the_error_names_the_ways_out_and_what_was_tried() {
+    let empty = tempfile::tempdir().unwrap();
+    let nowhere: Vec<(&str, &Path)> = ["PATH", "XDG_CACHE_HOME", "VIRTUAL_ENV", "CONDA_PREFIX"]
+        .map(|name| (name, empty.path()))
+        .into();
+    let text = told(&nowhere);
+    if text.starts_with("used ") {
+        return; // This machine's system itself has one; nothing can hide it.
+    }
+    for words in
+        ["was forbidden", "`gleaner runtime install`", "ORT_DYLIB_PATH", "no Python answered"]
+    {
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
+    let text = told(&[nowhere.as_slice(), &[("GLEANER_TEST_INSTALL", Path::new("1"))]].concat());
+    assert!(text.contains("no Python with pip was found"), "{text}");
 }
