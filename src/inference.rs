@@ -1,7 +1,7 @@
 //! Runs trained models: rows in, scores and embeddings out, with a word about who computed them.
 //!
 //! [`load`] gives a [`Predictor`]; nothing of the library that runs the model shows. Which library that is, and where it
-//! comes from, is decided in [`runtime`] and [`install`]; [`doctor`] explains it. Choosing samples by their scores is not
+//! comes from, is decided in [`runtime`] and [`install`]; [`doctor()`] explains it. Choosing samples by their scores is not
 //! done here.
 //!
 //! ```no_run
@@ -40,7 +40,7 @@ mod models;
 #[cfg(test)]
 mod tests;
 
-pub use doctor::{DoctorReport, doctor};
+pub use doctor::{DoctorReport, ProviderState, RuntimeReport, doctor};
 pub use error::{InferenceError, Mismatch};
 pub use fixed::FixedPredictor;
 pub use provider::ProviderReport;

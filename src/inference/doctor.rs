@@ -19,8 +19,10 @@ pub struct DoctorReport {
     pub problem: Option<String>,
     /// Runtimes that were installed by us.
     pub installed: Vec<PathBuf>,
-    /// The Python that could install one; else why there is none.
-    pub python: Result<PathBuf, String>,
+    /// The Python that could install one.
+    pub python: Option<PathBuf>,
+    /// Why there is none.
+    pub python_problem: Option<String>,
     /// Whether the runtime `tract` is compiled in.
     pub tract: bool,
     /// What would help, one line each.
@@ -36,8 +38,17 @@ pub struct RuntimeReport {
     pub path: PathBuf,
     /// Its version.
     pub version: String,
-    /// The providers it was compiled with, and why one cannot be used here; `None` if it can.
-    pub providers: Vec<(&'static str, Option<String>)>,
+    /// The providers we know.
+    pub providers: Vec<ProviderState>,
+}
+
+/// Whether a provider can be used on this machine with this runtime. It was really registered, not only looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProviderState {
+    /// Its name.
+    pub name: &'static str,
+    /// What is in the way; `None` if it can be used.
+    pub problem: Option<String>,
 }
 
 /// Looks, installs nothing. Takes as long as starting Python a few times; the runtime it finds is then in use by this
@@ -51,20 +62,22 @@ pub fn doctor() -> DoctorReport {
         tried: Vec::new(),
         problem: None,
         installed: install::installed().unwrap_or_default(),
-        python,
+        python: python.as_ref().ok().cloned(),
+        python_problem: python.err(),
         tract: cfg!(feature = "tract"),
         advice: Vec::new(),
     };
     match found {
         Ok(runtime) => {
             report.tried.clone_from(&runtime.rejected);
-            let mut providers = vec![("CPUExecutionProvider", None)];
+            let mut providers = Vec::new();
             for (name, choice) in [
+                ("CPUExecutionProvider", ProviderChoice::Cpu),
                 ("CUDAExecutionProvider", ProviderChoice::Cuda),
                 ("TensorrtExecutionProvider", ProviderChoice::Tensorrt),
             ] {
-                let tried = runtime.opened.try_provider(choice, &runtime.nvidia);
-                providers.push((name, tried.err()));
+                let problem = runtime.opened.try_provider(choice, &runtime.nvidia).err();
+                providers.push(ProviderState { name, problem });
             }
             report.runtime = Some(RuntimeReport {
                 origin: runtime.origin,
@@ -87,13 +100,13 @@ fn advice(report: &DoctorReport) -> Vec<String> {
     let mut advice = Vec::new();
     let Some(runtime) = &report.runtime else {
         advice.push(match &report.python {
-            Ok(_) => "the first run installs a runtime by itself; `gleaner runtime install` does it now".into(),
-            Err(_) => "install Python with pip, or set ORT_DYLIB_PATH to a libonnxruntime of version 1.24 or newer".into(),
+            Some(_) => "the first run installs a runtime by itself; `gleaner runtime install` does it now".into(),
+            None => "install Python with pip, or set ORT_DYLIB_PATH to a libonnxruntime of version 1.24 or newer".into(),
         });
         return advice;
     };
-    let cuda = runtime.providers.iter().find(|(name, _)| *name == "CUDAExecutionProvider");
-    if let Some((_, Some(reason))) = cuda {
+    let cuda = runtime.providers.iter().find(|provider| provider.name == "CUDAExecutionProvider");
+    if let Some(reason) = cuda.and_then(|provider| provider.problem.as_ref()) {
         advice.push(if reason.contains("no NVIDIA driver") {
             "models run on the processor; on a machine with an NVIDIA GPU and driver, `gleaner runtime install --gpu` \
              makes them faster"
@@ -116,7 +129,7 @@ impl fmt::Display for DoctorReport {
                 let (version, origin) = (&runtime.version, runtime.origin);
                 writeln!(f, "runtime    onnxruntime {version} from {origin}")?;
                 writeln!(f, "           {}", runtime.path.display())?;
-                for (name, problem) in &runtime.providers {
+                for ProviderState { name, problem } in &runtime.providers {
                     let state = problem.as_deref().unwrap_or("usable");
                     writeln!(f, "provider   {name}: {state}")?;
                 }
@@ -130,9 +143,11 @@ impl fmt::Display for DoctorReport {
         for path in &self.installed {
             writeln!(f, "installed  {}", path.display())?;
         }
-        match &self.python {
-            Ok(path) => writeln!(f, "python     {}", path.display())?,
-            Err(reason) => writeln!(f, "python     none: {reason}")?,
+        match (&self.python, &self.python_problem) {
+            (Some(path), _) => writeln!(f, "python     {}", path.display())?,
+            (None, problem) => {
+                writeln!(f, "python     none: {}", problem.as_deref().unwrap_or("not looked for"))?;
+            }
         }
         let tract = if self.tract { "compiled in" } else { "not compiled in (feature `tract`)" };
         writeln!(f, "tract      {tract}")?;

@@ -251,36 +251,33 @@ pub(super) fn load(
     options: &LoadOptions<'_>,
 ) -> Result<Box<dyn Predictor>, InferenceError> {
     let mut not_used = Vec::new();
-    let session = match options.provider {
+    let on = |choice| session_on(host, choice, options.model);
+    let (session, nodes) = match options.provider {
         ProviderChoice::Cpu => {
-            not_used.push("CUDAExecutionProvider: the workflow asks for the processor".to_owned());
-            required(host, ProviderChoice::Cpu, options.model)?
+            not_used.push(format!("{}: the workflow asks for the processor", ep::CUDA::NAME));
+            on(ProviderChoice::Cpu)?
         }
-        ProviderChoice::Cuda => required(host, ProviderChoice::Cuda, options.model)?,
-        ProviderChoice::Tensorrt => required(host, ProviderChoice::Tensorrt, options.model)?,
+        named @ (ProviderChoice::Cuda | ProviderChoice::Tensorrt) => on(named)?,
         ProviderChoice::Auto => {
-            not_used.push(
-                "TensorrtExecutionProvider: used only when asked for, because it compiles every new model".to_owned(),
-            );
-            match required(host, ProviderChoice::Cuda, options.model) {
-                Ok(session) => session,
-                // A model that CUDA refuses may be broken or just too big for the device: the processor's answer tells.
-                Err(error) => {
-                    let mut reason = error.to_string();
-                    if let InferenceError::Provider { reason: missing, .. } = error {
-                        reason = missing;
-                    }
-                    not_used.push(format!("{}: {reason}", ep::CUDA::NAME));
-                    required(host, ProviderChoice::Cpu, options.model)?
+            not_used.push(format!(
+                "{}: used only when asked for, because it compiles every new model",
+                ep::TensorRT::NAME
+            ));
+            // A model that CUDA refuses may be broken or just too big for the device: the processor's answer tells.
+            on(ProviderChoice::Cuda).or_else(|error| {
+                let mut reason = error.to_string();
+                if let InferenceError::Provider { reason: missing, .. } = error {
+                    reason = missing;
                 }
-            }
+                not_used.push(format!("{}: {reason}", ep::CUDA::NAME));
+                on(ProviderChoice::Cpu)
+            })?
         }
     };
     let inputs: Vec<Port> = session.inputs().iter().map(port).collect();
     let outputs: Vec<Port> = session.outputs().iter().map(port).collect();
     let contract =
         Contract::agree(options.model, &inputs, &outputs, options.shape, options.classes)?;
-    let nodes = assignment(&session).unwrap_or_default();
     let used = nodes
         .iter()
         .max_by_key(|&(name, &count)| (count, std::cmp::Reverse(name)))
@@ -298,22 +295,26 @@ pub(super) fn load(
     Ok(Box::new(OnnxPredictor { session, model, contract, report, batch: options.batch }))
 }
 
-/// A session on this provider, or why the provider cannot be used.
-fn required(
+/// A session on this provider and how many nodes each provider runs in it, or why the provider cannot be used.
+fn session_on(
     host: &Host<'_>,
     choice: ProviderChoice,
     model: &Path,
-) -> Result<Session, InferenceError> {
+) -> Result<(Session, BTreeMap<String, usize>), InferenceError> {
     let wanted = match choice {
         ProviderChoice::Tensorrt => ep::TensorRT::NAME,
         ProviderChoice::Cuda => ep::CUDA::NAME,
         ProviderChoice::Auto | ProviderChoice::Cpu => CPU,
     };
-    let builder = host
-        .opened
-        .builder(choice, host.nvidia)
-        .map_err(|reason| InferenceError::Provider { wanted, reason })?;
-    commit(builder, model)
+    let cannot = |reason| InferenceError::Provider { wanted, reason };
+    let builder = host.opened.builder(choice, host.nvidia).map_err(cannot)?;
+    let session = commit(builder, model)?;
+    let nodes = assignment(&session).unwrap_or_default();
+    // A provider that was registered may still leave every node to the processor.
+    if wanted != CPU && !nodes.is_empty() && !nodes.contains_key(wanted) {
+        return Err(cannot("it can run none of this model's nodes".into()));
+    }
+    Ok((session, nodes))
 }
 
 /// Loads by path, because external weights are then confined to the model's own folder.
