@@ -14,6 +14,7 @@
 //! | what did the workflow ask for? | [`definition`] |
 //! | where does chance come from? | [`chance`] |
 //! | how are old events read? | [`upcast`] |
+//! | which word was meant? | [`nearest`] |
 
 pub mod chance;
 pub mod command;
@@ -25,6 +26,7 @@ pub mod ids;
 pub mod job;
 pub mod kpi;
 pub mod matrix;
+pub mod nearest;
 pub mod state;
 pub mod time;
 pub mod upcast;

@@ -1,0 +1,158 @@
+//! The Python of this machine, asked briefly: where packages lie, and pip. Knows nothing about models.
+//!
+//! A Python that hangs or is broken costs its time limit and an explanation, never the run.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Starting Python takes 20 ms to a second; a network home directory may take some more.
+const BRIEFLY: Duration = Duration::from_secs(15);
+
+/// Prints the folders of the packages `onnxruntime` and `nvidia`, without importing them and without looking into the
+/// working directory; an empty line for one that is not there.
+const WHERE: &str = "\
+import importlib.util, sys
+sys.path[:] = [p for p in sys.path if p]
+for name in ('onnxruntime', 'nvidia'):
+    spec = importlib.util.find_spec(name)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    print(places[0] if places else '')
+";
+
+/// Programs that may be a Python, the active environment's first.
+fn programs() -> Vec<PathBuf> {
+    let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
+    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os);
+    let active = active.filter(|prefix| !prefix.is_empty());
+    let mut programs: Vec<_> = active.map(|prefix| Path::new(&prefix).join(inside)).collect();
+    programs.extend(["python3", "python"].map(PathBuf::from));
+    programs
+}
+
+/// Where the first Python that works keeps packages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Packages {
+    /// The program that was asked.
+    pub(super) python: PathBuf,
+    /// The folder of the package `onnxruntime`, or that of `onnxruntime-gpu`, which bears the same name.
+    pub(super) onnxruntime: Option<PathBuf>,
+    /// The folder of NVIDIA's packages.
+    pub(super) nvidia: Option<PathBuf>,
+}
+
+/// Asks the active Python where its packages are.
+pub(super) fn packages() -> Result<Packages, String> {
+    let mut failures = Vec::new();
+    for python in programs() {
+        match run(&python, ["-c", WHERE], BRIEFLY) {
+            Ok(output) => {
+                let mut lines = output.lines().map(|line| {
+                    let line = line.trim();
+                    (!line.is_empty()).then(|| PathBuf::from(line))
+                });
+                let onnxruntime = lines.next().flatten();
+                let nvidia = lines.next().flatten();
+                return Ok(Packages { python, onnxruntime, nvidia });
+            }
+            Err(reason) => failures.push(format!("{}: {reason}", python.display())),
+        }
+    }
+    Err(format!("no Python answered ({})", failures.join("; ")))
+}
+
+/// The first Python that has pip. (An environment made by `uv` has none.)
+pub(super) fn with_pip() -> Result<PathBuf, String> {
+    let mut failures = Vec::new();
+    for python in programs() {
+        match run(&python, ["-m", "pip", "--version"], BRIEFLY) {
+            Ok(_) => return Ok(python),
+            Err(reason) => failures.push(format!("{}: {reason}", python.display())),
+        }
+    }
+    Err(format!("no Python with pip was found ({})", failures.join("; ")))
+}
+
+/// Runs a program to its end, or kills it after `limit` without a word from it. Gives what it printed, or the end of
+/// what it complained.
+pub(super) fn run<A: AsRef<OsStr>>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = A>,
+    limit: Duration,
+) -> Result<String, String> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let output = drain(child.stdout.take());
+    let complaints = drain(child.stderr.take());
+    let result = output.recv_timeout(limit);
+    if result == Err(RecvTimeoutError::Timeout) {
+        stop(&mut child);
+        return Err(format!("it did not answer within {} s", limit.as_secs()));
+    }
+    let complaints = complaints.recv_timeout(BRIEFLY).unwrap_or_default();
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if status.success() {
+        return Ok(result.unwrap_or_default());
+    }
+    let last = complaints.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(2);
+    let mut last: Vec<_> = last.collect();
+    last.reverse();
+    Err(if last.is_empty() { status.to_string() } else { last.join(" ") })
+}
+
+/// Reads a pipe to its end on a thread of its own, so that the child never waits for us and we never for the pipe.
+fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What was read before an error is still worth showing.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        // Nobody listens any more after a timeout.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
+}
+
+fn stop(child: &mut Child) {
+    // It may have ended by itself in between; waiting then only clears it away.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: Duration) -> Result<String, String> {
+        run(Path::new("sh"), ["-c", script], limit)
+    }
+
+    #[test]
+    fn a_program_that_works_gives_what_it_printed() {
+        assert_eq!(sh("echo out; echo err >&2", BRIEFLY), Ok("out\n".into()));
+    }
+
+    #[test]
+    fn a_program_that_fails_gives_the_end_of_its_complaint() {
+        let error = sh("echo first >&2; echo second >&2; echo third >&2; exit 3", BRIEFLY);
+        assert_eq!(error, Err("second third".into()));
+        assert!(run(Path::new("/no/such/program"), [""], BRIEFLY).is_err());
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_killed() {
+        let error = sh("exec sleep 600", Duration::from_millis(1)).expect_err("it never answers");
+        assert!(error.contains("did not answer"), "{error}");
+    }
+}
