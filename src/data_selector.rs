@@ -16,6 +16,7 @@ use crate::domain::definition::Strategy;
 use crate::domain::event::{Arm, Pick};
 use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::matrix::Matrix;
+use crate::metrics;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What to choose from, and how.
@@ -141,9 +142,8 @@ fn check_candidates(candidates: &[SampleId], batch: usize) -> Result<(), Selecto
 }
 
 /// `part / whole` as a probability.
-#[expect(clippy::cast_precision_loss, reason = "counts of samples")]
 fn share(part: usize, whole: usize) -> f64 {
-    part as f64 / whole as f64
+    metrics::share(part as u64, whole as u64)
 }
 
 /// Why nothing was picked.

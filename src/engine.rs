@@ -211,7 +211,7 @@ impl Engine {
                 reactors::check_model(&folder.join(file), &definition, &pool, inner.install)?;
             }
             inner.artifacts.put(&definition.canonical_bytes())?;
-            Ok((definition, folder, pool))
+            Ok::<_, EngineError>((definition, folder, pool))
         })
         .await?;
         let run = RunId(self.inner.clock.mint());
@@ -530,6 +530,8 @@ fn check_against_pool(definition: &Definition, pool: &Pool) -> Result<(), Engine
         format!(
             "the first batch needs {cold} samples, but the pool has only {candidates} to choose from"
         )
+    } else if let Some(most) = definition.stop.max_labels.filter(|most| cold > *most) {
+        format!("the first batch needs {cold} labels, but stop.max_labels is {most}")
     } else if split.validation.is_empty() {
         "the pool has no validation samples, which choose the production model: raise pool.validation"
             .to_owned()

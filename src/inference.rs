@@ -47,6 +47,7 @@ pub use provider::ProviderReport;
 
 use crate::domain::definition::ProviderChoice;
 use crate::domain::matrix::Matrix;
+use crate::metrics;
 use std::path::Path;
 
 /// A model, loaded. One per worker, because sharing one behind a lock is slower than loading it twice.
@@ -91,15 +92,7 @@ impl Predictions {
         if self.kind == OutputKind::Probabilities {
             return self.logits.clone();
         }
-        let mut data = Vec::with_capacity(self.logits.data().len());
-        for row in self.logits.iter_rows() {
-            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let powers = row.iter().map(|&logit| (f64::from(logit) - f64::from(top)).exp());
-            let sum: f64 = powers.clone().sum();
-            #[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest f32")]
-            data.extend(powers.map(|power| (power / sum) as f32));
-        }
-        Matrix::new(self.logits.rows(), self.logits.cols(), data).unwrap_or_default()
+        metrics::softmax(&self.logits)
     }
 }
 

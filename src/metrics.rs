@@ -26,6 +26,13 @@ pub fn accuracy(predicted: &[u32], labels: &[u32]) -> (u64, u64) {
     (correct as u64, labels.len() as u64)
 }
 
+/// `part / whole`; 0 where there is no whole.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts of samples")]
+pub fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
 /// The probabilities of each row of logits: `exp(x_i) / sum_j exp(x_j)`, computed in `f64` after the row's highest
 /// logit is taken off, so that large logits do not overflow. A row that holds NaN or `+inf` gives a row of NaN: look
 /// with [`Matrix::first_non_finite`] before you trust it.

@@ -1,31 +1,31 @@
 //! The oracle: a labelled data set plays the annotator, to show what a method would have cost.
 
-use crate::domain::event::{Annotation, Label, Pick};
+use crate::domain::event::{Annotation, Label};
 use crate::domain::ids::SampleId;
 use crate::domain::time::Timestamp;
 use std::time::Duration;
 
-/// Labels every pick with what `known` says, at the instant `at`, in no time; in the order of picks.
+/// Labels every sample with what `known` says, at the instant `at`, in no time; in the order given.
 ///
 /// # Errors
-/// [`AnnotationError::Unknown`] for the first pick without a known label; then nothing is labelled.
+/// [`AnnotationError::Unknown`] for the first sample without a known label; then nothing is labelled.
 pub fn oracle(
-    picks: &[Pick],
+    samples: &[SampleId],
     known: impl Fn(&SampleId) -> Option<u32>,
     at: Timestamp,
 ) -> Result<Vec<Annotation>, AnnotationError> {
-    let label = |pick: &Pick| {
-        let class = known(&pick.sample)
-            .ok_or_else(|| AnnotationError::Unknown { sample: pick.sample.clone() })?;
+    let label = |sample: &SampleId| {
+        let class =
+            known(sample).ok_or_else(|| AnnotationError::Unknown { sample: sample.clone() })?;
         Ok(Annotation {
-            sample: pick.sample.clone(),
+            sample: sample.clone(),
             label: Label::Class(class),
             annotator: "oracle".to_owned(),
             at,
             spent: Duration::ZERO,
         })
     };
-    picks.iter().map(label).collect()
+    samples.iter().map(label).collect()
 }
 
 /// Why there are no labels.
@@ -46,27 +46,20 @@ pub enum AnnotationError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::Arm;
 
     #[test]
     fn the_oracle_says_what_the_pool_knows_and_names_what_it_does_not() {
-        let pick = |sample: &str| Pick {
-            sample: sample.into(),
-            arm: Arm::Strategy,
-            score: None,
-            rank: 1,
-            probability: None,
-        };
         let known = |sample: &SampleId| match sample.as_str() {
             "a" => Some(3),
             "b" => Some(0),
             _ => None,
         };
-        let labels = oracle(&[pick("b"), pick("a")], known, Timestamp(5)).expect("known labels");
+        let labels = oracle(&["b".into(), "a".into()], known, Timestamp(5)).expect("known labels");
         let said: Vec<_> = labels.iter().map(|l| (l.sample.as_str(), l.label, l.at)).collect();
         let expected = [("b", Label::Class(0), Timestamp(5)), ("a", Label::Class(3), Timestamp(5))];
         assert_eq!(said, expected);
-        let error = oracle(&[pick("a"), pick("z")], known, Timestamp(5)).expect_err("z is unknown");
+        let error =
+            oracle(&["a".into(), "z".into()], known, Timestamp(5)).expect_err("z is unknown");
         assert_eq!(error, AnnotationError::Unknown { sample: "z".into() });
     }
 }

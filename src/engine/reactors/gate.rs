@@ -1,6 +1,6 @@
 //! The KPI gate: is the production model still good enough, judged by labels it has never seen?
 
-use super::scoring::{bought_labels, score};
+use super::scoring::{bought_labels, correct, score};
 use crate::domain::command::{Command, Measurement};
 use crate::domain::definition::{Definition, GateEstimator, KpiMetric};
 use crate::domain::digest::Digest;
@@ -37,11 +37,10 @@ pub(super) fn measure(
     labels: &[u32],
 ) -> Result<Measurement, StepError> {
     let scored = score(step, model, rows)?;
-    let predicted: Vec<u32> = scored.predictions.logits.iter_rows().map(metrics::argmax).collect();
     let Definition { kpi, .. } = &*step.definition;
     match kpi.metric {
         KpiMetric::Accuracy => {
-            let (correct, n) = metrics::accuracy(&predicted, labels);
+            let (correct, n) = correct(&scored.predictions, labels);
             Ok(Measurement {
                 metric: "accuracy".to_owned(),
                 estimator: estimator.to_owned(),

@@ -38,23 +38,22 @@ fn predict(
     /// Inference batches between two looks at the interruption flag.
     const BATCHES: usize = 16;
     let piece = step.definition.selector.inference_batch.saturating_mul(BATCHES).max(1);
-    let mut logits = Vec::new();
+    let mut scores = Predictions::default();
+    let mut values = Vec::new();
     let mut done = 0;
-    let mut cols = 0;
     for rows_of_piece in rows.chunks(piece) {
         if step.is_interrupted() {
             return Err(StepError::Interrupted);
         }
         let inputs = step.pool.features().select_rows(rows_of_piece);
-        let predictions = predictor.predict(&inputs).map_err(StepError::permanent)?;
-        cols = predictions.logits.cols();
-        logits.extend_from_slice(predictions.logits.data());
+        scores = predictor.predict(&inputs).map_err(StepError::permanent)?;
+        values.extend_from_slice(scores.logits.data());
         done += rows_of_piece.len();
         step.progress(done as u64, rows.len() as u64);
     }
-    let logits = Matrix::new(rows.len(), cols, logits)
+    let logits = Matrix::new(rows.len(), scores.logits.cols(), values)
         .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
-    Ok(Predictions { logits, embedding: None })
+    Ok(Predictions { logits, embedding: None, kind: scores.kind })
 }
 
 /// Loads a model for this workflow and pool.
@@ -119,9 +118,15 @@ pub(super) fn bought_labels(
     Ok((rows, labels))
 }
 
-/// Accuracy and mean log loss of logits, as the metrics `accuracy` and `loss`.
-pub(super) fn quality(logits: &Matrix, labels: &[u32]) -> (f64, f64) {
-    let predicted: Vec<u32> = logits.iter_rows().map(metrics::argmax).collect();
-    let (correct, n) = metrics::accuracy(&predicted, labels);
-    (metrics::share(correct, n), metrics::log_loss(logits, labels))
+/// How many predictions are right, and of how many.
+pub(super) fn correct(predictions: &Predictions, labels: &[u32]) -> (u64, u64) {
+    // Scores are finite and there are classes, so every row has a highest one.
+    let predicted: Vec<u32> = predictions.logits.iter_rows().filter_map(metrics::argmax).collect();
+    metrics::accuracy(&predicted, labels)
+}
+
+/// Accuracy and mean log loss: the metrics `validation.accuracy` and `validation.loss`.
+pub(super) fn quality(predictions: &Predictions, labels: &[u32]) -> (f64, f64) {
+    let (correct, n) = correct(predictions, labels);
+    (metrics::share(correct, n), metrics::log_loss(&predictions.probabilities(), labels))
 }

@@ -43,17 +43,15 @@ fn cold_start(
 ) -> Result<BatchSelected, StepError> {
     let labels: Vec<Option<u32>> = rows.iter().map(|&row| step.pool.label(row)).collect();
     let selection = data_selector::cold_start(&ColdStartRequest {
-        rule: step.definition.selector.cold_start,
+        how: step.definition.selector.cold_start,
         candidates: samples,
         labels: &labels,
-        classes: step.pool.classes().len(),
-        most: batch_size(&step.run, &step.definition),
         seed: step.definition.run.seed,
         cycle: step.cycle().cycle,
     })
     .map_err(StepError::permanent)?;
     Ok(BatchSelected {
-        strategy: "cold_start".to_owned(),
+        strategy: selection.strategy.to_owned(),
         strategy_version: selection.version,
         parameters: selection.parameters,
         model: None,
@@ -104,7 +102,7 @@ fn by_strategy(
     let (model, provider) =
         scored.map_or((None, None), |(model, provider, _)| (Some(model), Some(provider)));
     Ok(BatchSelected {
-        strategy: selector.strategy.name().to_owned(),
+        strategy: selection.strategy.to_owned(),
         strategy_version: selection.version,
         parameters: selection.parameters,
         model,

@@ -53,8 +53,7 @@ impl Reactor for SelectModel {
 fn criterion_of(step: &Step, model: Digest) -> Result<f64, StepError> {
     let rows = &step.pool.split().validation;
     let labels = known_labels(step, rows)?;
-    let logits = score(step, model, rows)?.predictions.logits;
-    let (accuracy, loss) = quality(&logits, &labels);
+    let (accuracy, loss) = quality(&score(step, model, rows)?.predictions, &labels);
     match step.definition.model_selector.criterion.as_str() {
         "validation.accuracy" => Ok(accuracy),
         "validation.loss" => Ok(loss),

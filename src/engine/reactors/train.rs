@@ -77,7 +77,8 @@ fn check_export(
 ) -> Result<std::collections::BTreeMap<String, f64>, StepError> {
     let mut predictor =
         load(path, &step.definition, &step.pool, step.install).map_err(StepError::permanent)?;
-    let served = predictor.predict(validation).map_err(StepError::permanent)?.logits;
+    let predictions = predictor.predict(validation).map_err(StepError::permanent)?;
+    let served = &predictions.logits;
     let trained = &checkpoint.validation_logits;
     let difference = served
         .data()
@@ -94,7 +95,7 @@ fn check_export(
         )));
     }
     let mut metrics = checkpoint.metrics.clone();
-    let (accuracy, loss) = quality(&served, labels);
+    let (accuracy, loss) = quality(&predictions, labels);
     metrics.insert("validation.accuracy".to_owned(), accuracy);
     metrics.insert("validation.loss".to_owned(), loss);
     metrics.insert("export.max_difference".to_owned(), difference);
