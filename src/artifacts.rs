@@ -1,1 +1,338 @@
-//! (to come)
+//! Content-addressed files: bytes too large for an event, each stored once under its SHA-256.
+//!
+//! `ab/cdef...` holds the bytes whose digest is `abcdef...`, so `sha256sum` checks an artifact and other programs open it
+//! by its path. What is in them, and who may forget them, is not decided here: artifacts are never changed or removed.
+
+use crate::domain::digest::Digest;
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const TEMPORARY: &str = ".writing-";
+
+/// A folder of artifacts. Clones are handles of the same folder.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    root: Arc<Path>,
+}
+
+/// Why an artifact could not be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// Nobody stored it, or somebody removed it.
+    #[error("artifact {} is missing: restore it from a copy", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The file does not hold what its name says.
+    #[error("artifact {} is damaged, it holds {actual}: restore it from a copy", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The digest of what it holds.
+        actual: Digest,
+    },
+    /// No room.
+    #[error("no room for {} bytes in {}: free some space and resume", bytes, path.display())]
+    Full {
+        /// The folder.
+        path: PathBuf,
+        /// How many bytes did not fit.
+        bytes: usize,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The folder cannot be written.
+    #[error("{} cannot be written: choose another state directory", path.display())]
+    NotWritable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The file system failed in another way.
+    #[error("could not {operation} {}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Artifacts {
+    /// Opens a folder, creates it durably if it is missing, and removes what a crash left half-written.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotWritable`] or [`ArtifactError::Io`].
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, ArtifactError> {
+        let root: PathBuf = dir.into();
+        create_directory(&root).map_err(failed("create", &root, 0))?;
+        for entry in fs::read_dir(&root).map_err(failed("list", &root, 0))? {
+            let path = entry.map_err(failed("list", &root, 0))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(TEMPORARY) {
+                remove_leftover(&path).map_err(failed("remove", &path, 0))?;
+            }
+        }
+        Ok(Self { root: root.into() })
+    }
+
+    /// Stores bytes under their digest. When this answers `Ok`, they survive whatever the disk survives. Bytes that are
+    /// there already are not written again.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Full`], [`ArtifactError::NotWritable`] or [`ArtifactError::Io`]; a file under its final name is
+    /// never half-written.
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest, ArtifactError> {
+        let digest = self.write(bytes)?;
+        self.sync([digest])?;
+        Ok(digest)
+    }
+
+    /// Stores many, and syncs each folder once for all of them.
+    ///
+    /// # Errors
+    /// As [`Artifacts::put`]; some may be stored then.
+    pub fn put_all(&self, all: &[&[u8]]) -> Result<Vec<Digest>, ArtifactError> {
+        let digests =
+            all.iter().map(|bytes| self.write(bytes)).collect::<Result<Vec<Digest>, _>>()?;
+        self.sync(digests.iter().copied())?;
+        Ok(digests)
+    }
+
+    /// The bytes of that digest, verified.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Missing`], [`ArtifactError::Damaged`], or [`ArtifactError::Io`] if reading fails.
+    pub fn get(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
+        let path = self.path(digest);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(ArtifactError::Missing { path });
+            }
+            Err(source) => return Err(ArtifactError::Io { operation: "read", path, source }),
+        };
+        let actual = Digest::of(&bytes);
+        if actual != *digest {
+            return Err(ArtifactError::Damaged { path, actual });
+        }
+        Ok(bytes)
+    }
+
+    /// Where the bytes of that digest are, or would be.
+    #[must_use]
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_string();
+        let (folder, file) = name.split_at(2);
+        self.root.join(folder).join(file)
+    }
+
+    /// Whether there is a file for that digest; what it holds is not looked at.
+    #[must_use]
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Puts a synced file under its final name; the folders are not synced yet.
+    fn write(&self, bytes: &[u8]) -> Result<Digest, ArtifactError> {
+        let digest = Digest::of(bytes);
+        let path = self.path(&digest);
+        if fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == bytes.len() as u64)
+        {
+            return Ok(digest);
+        }
+        let fail = |operation| failed(operation, &path, bytes.len());
+        // In the root and not beside its final place, so that leftovers are found without looking through every folder.
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempfile_in(&self.root)
+            .map_err(fail("create"))?;
+        // Whoever opens the folder meanwhile sees by the lock that this is no leftover.
+        file.as_file().lock().map_err(fail("lock"))?;
+        file.write_all(bytes).map_err(fail("write"))?;
+        file.as_file().sync_all().map_err(fail("sync"))?;
+        if let Some(folder) = path.parent() {
+            match fs::create_dir(folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(failed("create", folder, bytes.len())(error));
+                }
+                Err(_) | Ok(()) => {}
+            }
+        }
+        file.persist(&path).map_err(|error| fail("rename")(error.error))?;
+        Ok(digest)
+    }
+
+    /// Syncs the folders of these artifacts. Of those that were there already too: whoever stored them may not have come
+    /// to it. A folder without changes costs next to nothing.
+    fn sync(&self, digests: impl IntoIterator<Item = Digest>) -> Result<(), ArtifactError> {
+        let mut folders: BTreeSet<PathBuf> = digests
+            .into_iter()
+            .filter_map(|digest| self.path(&digest).parent().map(Path::to_path_buf))
+            .collect();
+        if !folders.is_empty() {
+            folders.insert(self.root.to_path_buf());
+        }
+        folders
+            .iter()
+            .try_for_each(|folder| sync_directory(folder).map_err(failed("sync", folder, 0)))
+    }
+}
+
+/// Removes a temporary file unless somebody is writing it.
+fn remove_leftover(path: &Path) -> io::Result<()> {
+    let gone = |error: io::Error| {
+        if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return gone(error),
+    };
+    match file.try_lock() {
+        Ok(()) => fs::remove_file(path).or_else(gone),
+        Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// Whatever the file system fails with.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Creates a folder and its missing parents, and makes their names durable.
+///
+/// # Errors
+/// Whatever the file system fails with.
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    create_directory(parent)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(error),
+        Ok(()) => {}
+    }
+    sync_directory(path)?;
+    sync_directory(parent)
+}
+
+fn failed(
+    operation: &'static str,
+    path: &Path,
+    bytes: usize,
+) -> impl FnOnce(io::Error) -> ArtifactError {
+    let path = path.to_path_buf();
+    move |source| {
+        let kind = source.kind();
+        if matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+            ArtifactError::Full { path, bytes, source }
+        } else if matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) {
+            ArtifactError::NotWritable { path, source }
+        } else {
+            ArtifactError::Io { operation, path, source }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Artifacts) {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(folder.path().join("new").join("artifacts")).unwrap();
+        (folder, artifacts)
+    }
+
+    #[test]
+    fn what_was_put_is_found_by_digest_and_by_path() {
+        let (_folder, artifacts) = folder();
+        let digest = artifacts.put(b"a model").unwrap();
+        assert_eq!(digest, Digest::of(b"a model"));
+        assert!(artifacts.contains(&digest));
+        assert_eq!(artifacts.get(&digest).unwrap(), b"a model");
+        assert_eq!(fs::read(artifacts.path(&digest)).unwrap(), b"a model");
+        let text = digest.to_string();
+        assert!(artifacts.path(&digest).ends_with(format!("{}/{}", &text[..2], &text[2..])));
+    }
+
+    #[test]
+    fn the_same_bytes_are_written_once() {
+        let (_folder, artifacts) = folder();
+        let digest = artifacts.put(b"scores").unwrap();
+        let written = fs::metadata(artifacts.path(&digest)).unwrap().modified().unwrap();
+        assert_eq!(artifacts.put_all(&[b"scores", b"more"]).unwrap()[0], digest);
+        assert_eq!(fs::metadata(artifacts.path(&digest)).unwrap().modified().unwrap(), written);
+    }
+
+    #[test]
+    fn a_missing_file_and_a_changed_one_are_errors_that_name_it() {
+        let (_folder, artifacts) = folder();
+        let digest = artifacts.put(b"weights").unwrap();
+        let path = artifacts.path(&digest);
+        fs::write(&path, b"Weights").unwrap();
+        let error = artifacts.get(&digest).unwrap_err();
+        assert!(matches!(&error, ArtifactError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        fs::remove_file(&path).unwrap();
+        let error = artifacts.get(&digest).unwrap_err();
+        assert!(matches!(&error, ArtifactError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_file_cut_short_is_written_again() {
+        let (_folder, artifacts) = folder();
+        let digest = artifacts.put(b"weights").unwrap();
+        fs::write(artifacts.path(&digest), b"wei").unwrap();
+        artifacts.put(b"weights").unwrap();
+        assert_eq!(artifacts.get(&digest).unwrap(), b"weights");
+    }
+
+    #[test]
+    fn leftovers_of_a_crash_are_removed_at_opening_but_not_what_is_being_written() {
+        let (_folder, artifacts) = folder();
+        let leftover = artifacts.root().join(".writing-abc");
+        let busy = artifacts.root().join(".writing-def");
+        fs::write(&leftover, b"half").unwrap();
+        let writer = File::create(&busy).unwrap();
+        writer.lock().unwrap();
+        Artifacts::open(artifacts.root()).unwrap();
+        assert!(!leftover.exists());
+        assert!(busy.exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_created_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), b"").unwrap();
+        let error = Artifacts::open(folder.path().join("file").join("artifacts")).unwrap_err();
+        assert!(error.to_string().contains("file/artifacts"), "{error}");
+    }
+}

@@ -7,7 +7,10 @@
 
 pub mod codec;
 mod keys;
+mod ledger;
 pub mod memory;
+mod queue;
+mod reader;
 pub mod sled;
 
 use crate::domain::digest::Digest;
@@ -269,6 +272,22 @@ pub enum StoreError {
         /// How many there are.
         actual: Revision,
     },
+    /// The next cycle of the run has begun; its first record points at the end of this log, which therefore stays.
+    #[error("cycle {cycle} is closed: the cycle after it has begun")]
+    Closed {
+        /// Which log.
+        cycle: CycleId,
+    },
+    /// A name is longer than stored values allow.
+    #[error("a {what} of {length} bytes is too long: at most {limit} are kept")]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The job has been leased again, settled or cancelled since.
     #[error("the lease {token} of job {job} is no longer held; its result is refused")]
     Fenced {
@@ -292,6 +311,15 @@ pub enum StoreError {
         path: PathBuf,
         /// Who holds it: process id, host, since when, doing what.
         holder: String,
+    },
+    /// Nothing can be written there.
+    #[error("the state directory {} cannot be written: choose another one", path.display())]
+    NotWritable {
+        /// The state directory.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
     },
     /// A newer version wrote it.
     #[error(

@@ -1,1 +1,347 @@
-//! (to come)
+//! Stored bytes: how records, heads, jobs and counters are written, and how they are read without trusting them.
+//!
+//! This is the only file that names bincode, which is pinned because the bytes are a contract and unmaintained
+//! (RUSTSEC-2025-0141). wincode reads and writes the same bytes and is the way out. Every value is an *envelope*
+//!
+//! ```text
+//! codec (1 byte: 1 = bincode 1, fixed-width little-endian integers) | version (1 byte) | CRC-32 of the rest (4) | rest
+//! ```
+//!
+//! and a record's rest is
+//!
+//! ```text
+//! header length (2) | header | form (1): 0 | payload
+//!                                        1 | SHA-256 of the payload (32) | length of the payload (8)
+//! ```
+//!
+//! so that a payload above [`PAYLOAD_INLINE_MAX`] lies in an artifact. A record's hash is
+//! `SHA-256(previous || header || SHA-256(payload))`; it covers the payload by its digest, hence both forms verify alike.
+//! Where values are kept is the business of the backends.
+
+use super::Recorded;
+use crate::domain::digest::Digest;
+use crate::domain::event::Event;
+use crate::domain::ids::{CycleId, CycleNumber, EventId, JobId, Position, Revision, RunId};
+use crate::domain::job::Job;
+use crate::domain::time::Timestamp;
+use crate::domain::upcast::{READABLE, Versioned, upcast};
+use bincode::Options;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The longest value a store keeps in its tree, in bytes; see `store/sled.rs` for why.
+pub const VALUE_MAX: usize = 4096;
+
+/// The longest event kept beside its header; longer ones go to an artifact. With the longest header (actor of
+/// [`ACTOR_MAX`] bytes) the value still fits into [`VALUE_MAX`].
+pub const PAYLOAD_INLINE_MAX: usize = VALUE_MAX - 640;
+
+/// The longest name of an actor or a worker, in bytes.
+pub const ACTOR_MAX: usize = 256;
+
+/// The longest dedupe key of a job, in bytes.
+pub const DEDUPE_MAX: usize = 1024;
+
+/// The longest event that is read back, in bytes: about a million labels.
+pub const PAYLOAD_MAX: u64 = 256 * 1024 * 1024;
+
+const CODEC_BINCODE_1: u8 = 1;
+const VERSION: u8 = 1;
+const ENVELOPE: usize = 6;
+const FORM_INLINE: u8 = 0;
+const FORM_ARTIFACT: u8 = 1;
+
+/// Why bytes could not be read, or a value not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The bytes end too early.
+    #[error("{have} bytes where at least {need} are needed")]
+    Short {
+        /// How many are needed.
+        need: usize,
+        /// How many there are.
+        have: usize,
+    },
+    /// Written by something else, or by a newer version.
+    #[error(
+        "codec {codec} version {version} is not known here (known: codec 1, version 1): use a newer gleaner"
+    )]
+    Unknown {
+        /// The codec byte.
+        codec: u8,
+        /// The version byte.
+        version: u8,
+    },
+    /// Bits changed since the value was written.
+    #[error("the checksum does not match: bits changed since it was written")]
+    Checksum,
+    /// An event version without an upcaster.
+    #[error(
+        "event version {found} is not readable here (readable: up to {newest}): use a newer gleaner"
+    )]
+    EventVersion {
+        /// The version found.
+        found: u16,
+        /// The newest that can be read.
+        newest: u16,
+    },
+    /// The payload in the artifact is not the one the record names.
+    #[error("the payload has {actual} bytes where the record names {expected}")]
+    Length {
+        /// The length the record names.
+        expected: u64,
+        /// The length found.
+        actual: u64,
+    },
+    /// The bytes do not add up to a value.
+    #[error("malformed: {0}")]
+    Malformed(String),
+}
+
+fn bincode(limit: u64) -> impl Options {
+    // Fixed-width integers make lengths predictable; the limit bounds what a hostile length can allocate; trailing
+    // bytes are a sign of damage. Only slices are read, and no stored type has zero-sized elements: a hostile length
+    // of those would loop for ever.
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_little_endian()
+        .with_limit(limit)
+        .reject_trailing_bytes()
+}
+
+fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    bincode(PAYLOAD_MAX).serialize(value).map_err(|error| CodecError::Malformed(error.to_string()))
+}
+
+fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    bincode(bytes.len() as u64)
+        .deserialize(bytes)
+        .map_err(|error| CodecError::Malformed(error.to_string()))
+}
+
+/// Puts an envelope around what `fill` writes.
+fn envelope(capacity: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ENVELOPE + capacity);
+    bytes.extend_from_slice(&[CODEC_BINCODE_1, VERSION, 0, 0, 0, 0]);
+    fill(&mut bytes);
+    let checksum = bytes.get(ENVELOPE..).map_or(0, crc32fast::hash).to_le_bytes();
+    if let Some(place) = bytes.get_mut(2..ENVELOPE) {
+        place.copy_from_slice(&checksum);
+    }
+    bytes
+}
+
+/// What is inside an envelope, once its checksum is verified.
+fn open_envelope(bytes: &[u8]) -> Result<&[u8], CodecError> {
+    let Some(([codec, version, a, b, c, d], rest)) = bytes.split_first_chunk::<ENVELOPE>() else {
+        return Err(CodecError::Short { need: ENVELOPE, have: bytes.len() });
+    };
+    if (*codec, *version) != (CODEC_BINCODE_1, VERSION) {
+        return Err(CodecError::Unknown { codec: *codec, version: *version });
+    }
+    if crc32fast::hash(rest) != u32::from_le_bytes([*a, *b, *c, *d]) {
+        return Err(CodecError::Checksum);
+    }
+    Ok(rest)
+}
+
+/// The bytes of an event, encoded once, with their digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+impl Payload {
+    /// Encodes an event in today's version.
+    ///
+    /// # Errors
+    /// [`CodecError::Malformed`] if it is longer than [`PAYLOAD_MAX`].
+    pub fn of(event: &Event) -> Result<Self, CodecError> {
+        let bytes = to_bytes(event)?;
+        Ok(Self { digest: Digest::of(&bytes), bytes })
+    }
+
+    /// The encoded event.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The SHA-256 of the encoded event.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whether it must lie in an artifact where values are limited to [`VALUE_MAX`].
+    #[must_use]
+    pub const fn is_large(&self) -> bool {
+        self.bytes.len() > PAYLOAD_INLINE_MAX
+    }
+}
+
+/// A header as it is stored: fixed-width numbers first, the name last.
+#[derive(Serialize, Deserialize)]
+struct Header<'a> {
+    id: [u8; 16],
+    run: [u8; 16],
+    cycle: u32,
+    revision: u64,
+    position: u64,
+    recorded: i64,
+    version: u16,
+    workflow: Digest,
+    previous: Digest,
+    causation: Option<[u8; 16]>,
+    #[serde(borrow)]
+    actor: &'a str,
+}
+
+/// Encodes a record and fills in its hash. `artifact` says that the payload is kept elsewhere, under its digest.
+///
+/// # Errors
+/// [`CodecError::Malformed`] if the header is too long; check the actor against [`ACTOR_MAX`] first.
+pub fn encode_record(
+    record: &mut Recorded,
+    payload: &Payload,
+    artifact: bool,
+) -> Result<Vec<u8>, CodecError> {
+    let header = to_bytes(&Header {
+        id: *record.id.0.as_bytes(),
+        run: *record.cycle.run.0.as_bytes(),
+        cycle: record.cycle.cycle.0,
+        revision: record.revision.0,
+        position: record.position.0,
+        recorded: record.recorded.0,
+        version: record.version,
+        workflow: record.workflow,
+        previous: record.previous,
+        causation: record.causation.map(|job| *job.0.as_bytes()),
+        actor: &record.actor,
+    })?;
+    let header_length = u16::try_from(header.len()).map_err(|_| {
+        CodecError::Malformed(format!("a header of {} bytes, 65535 are allowed", header.len()))
+    })?;
+    record.hash = record_hash(record.previous, &header, payload.digest);
+    Ok(envelope(header.len() + payload.bytes.len() + 3, |bytes| {
+        bytes.extend_from_slice(&header_length.to_le_bytes());
+        bytes.extend_from_slice(&header);
+        if artifact {
+            bytes.push(FORM_ARTIFACT);
+            bytes.extend_from_slice(payload.digest.as_bytes());
+            bytes.extend_from_slice(&(payload.bytes.len() as u64).to_le_bytes());
+        } else {
+            bytes.push(FORM_INLINE);
+            bytes.extend_from_slice(&payload.bytes);
+        }
+    }))
+}
+
+/// Decodes a record and derives its hash. `load` fetches the payload of a record whose payload is an artifact.
+///
+/// The bytes may be anything: this never panics and never allocates much more than they are long.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are no record, and whatever `load` fails with.
+pub fn decode_record<E: From<CodecError>>(
+    bytes: &[u8],
+    load: impl FnOnce(&Digest) -> Result<Vec<u8>, E>,
+) -> Result<Recorded, E> {
+    let rest = open_envelope(bytes)?;
+    let (length, rest) = split::<2>(rest)?;
+    let (header_bytes, rest) = split_at(rest, usize::from(u16::from_le_bytes(*length)))?;
+    let header: Header<'_> = from_bytes(header_bytes)?;
+    let ([form], rest) = split::<1>(rest)?;
+    let (payload_digest, event) = match *form {
+        FORM_INLINE => (Digest::of(rest), decode_event(header.version, rest)?),
+        FORM_ARTIFACT => {
+            let (digest, rest) = split::<32>(rest)?;
+            let (length, rest) = split::<8>(rest)?;
+            if !rest.is_empty() {
+                return Err(CodecError::Malformed("bytes after the payload's name".into()).into());
+            }
+            let digest = Digest::from_bytes(*digest);
+            let payload = load(&digest)?;
+            let (expected, actual) = (u64::from_le_bytes(*length), payload.len() as u64);
+            if expected != actual {
+                return Err(CodecError::Length { expected, actual }.into());
+            }
+            (digest, decode_event(header.version, &payload)?)
+        }
+        form => return Err(CodecError::Malformed(format!("payload form {form}")).into()),
+    };
+    Ok(Recorded {
+        id: EventId(Uuid::from_bytes(header.id)),
+        cycle: CycleId {
+            run: RunId(Uuid::from_bytes(header.run)),
+            cycle: CycleNumber(header.cycle),
+        },
+        revision: Revision(header.revision),
+        position: Position(header.position),
+        recorded: Timestamp(header.recorded),
+        causation: header.causation.map(|job| JobId(Uuid::from_bytes(job))),
+        actor: header.actor.to_owned(),
+        version: header.version,
+        workflow: header.workflow,
+        previous: header.previous,
+        hash: record_hash(header.previous, header_bytes, payload_digest),
+        event,
+    })
+}
+
+fn record_hash(previous: Digest, header: &[u8], payload: Digest) -> Digest {
+    Digest::of_parts([previous.as_bytes().as_slice(), header, payload.as_bytes().as_slice()])
+}
+
+fn decode_event(version: u16, bytes: &[u8]) -> Result<Event, CodecError> {
+    match version {
+        1 => Ok(upcast(Versioned::V1(from_bytes(bytes)?))),
+        found => Err(CodecError::EventVersion { found, newest: *READABLE.end() }),
+    }
+}
+
+/// Encodes a small value: a head, a queued job, a counter.
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let bytes = to_bytes(value)?;
+    Ok(envelope(bytes.len(), |envelope| envelope.extend_from_slice(&bytes)))
+}
+
+/// Decodes a small value.
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    from_bytes(open_envelope(bytes)?)
+}
+
+/// A job with its place in the line, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedJob {
+    /// Grows with every job enqueued, so that equal priorities keep their order over a restart.
+    pub sequence: u64,
+    /// The job.
+    pub job: Job,
+}
+
+/// Encodes a job.
+///
+/// # Errors
+/// [`CodecError::Malformed`] if it is longer than [`PAYLOAD_MAX`].
+pub fn encode_job(job: &QueuedJob) -> Result<Vec<u8>, CodecError> {
+    encode(job)
+}
+
+/// Decodes a job. The bytes may be anything.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are no job.
+pub fn decode_job(bytes: &[u8]) -> Result<QueuedJob, CodecError> {
+    decode(bytes)
+}
+
+fn split<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), CodecError> {
+    bytes.split_first_chunk().ok_or(CodecError::Short { need: N, have: bytes.len() })
+}
+
+fn split_at(bytes: &[u8], at: usize) -> Result<(&[u8], &[u8]), CodecError> {
+    bytes.split_at_checked(at).ok_or(CodecError::Short { need: at, have: bytes.len() })
+}

@@ -1,1 +1,177 @@
-//! (to come)
+//! The store without a disk: the same rules and the same bytes in a sorted map. For tests and for engines that may
+//! forget.
+//!
+//! Everything is gone when the last handle is dropped.
+
+use super::ledger::{Ledger, Prepared, Source, Visit, Write, check_request};
+use super::{
+    Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
+    reader,
+};
+use crate::domain::digest::Digest;
+use crate::domain::ids::{
+    CycleId, CycleNumber, Epoch, FencingToken, JobId, Position, Revision, RunId,
+};
+use crate::domain::job::Job;
+use crate::domain::time::Timestamp;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A store in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    // A std mutex: it is held for a few microseconds and never across an await.
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Ledger,
+    tree: Tree,
+    steps: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tree(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        let inner = Inner { ledger: Ledger::empty(), tree: Tree::default(), steps: 0 };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic while the lock was held cannot happen half-way through a change that anybody would notice: the rules
+        // check before they change.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask<'a, T: Send + 'a>(
+        &'a self,
+        work: impl FnOnce(&mut Ledger, &mut Vec<Write>) -> Result<T, StoreError> + Send + 'a,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            let inner = &mut *self.inner();
+            let mut writes = Vec::new();
+            let answer = work(&mut inner.ledger, &mut writes)?;
+            inner.steps = inner.steps.saturating_add(u64::from(!writes.is_empty()));
+            inner.tree.write(writes);
+            Ok(answer)
+        })
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EventLog for MemoryStore {
+    fn read(&self, cycle: CycleId, from: Revision, limit: usize) -> Answer<'_, Vec<Recorded>> {
+        Box::pin(
+            async move { reader::read(&self.inner().tree, cycle, from, limit, Position(u64::MAX)) },
+        )
+    }
+
+    fn head(&self, cycle: CycleId) -> Answer<'_, Option<Head>> {
+        self.ask(move |ledger, _| Ok(ledger.head(cycle)))
+    }
+
+    fn runs(&self) -> Answer<'_, Vec<(RunId, CycleNumber)>> {
+        self.ask(|ledger, _| Ok(ledger.runs()))
+    }
+}
+
+impl JobQueue for MemoryStore {
+    fn lease(&self, request: LeaseRequest) -> Answer<'_, Option<Job>> {
+        self.ask(move |ledger, writes| {
+            check_request(&request)?;
+            ledger.lease(&request, writes)
+        })
+    }
+
+    fn renew(&self, job: JobId, token: FencingToken, deadline: Timestamp) -> Answer<'_, ()> {
+        self.ask(move |ledger, _| ledger.renew(job, token, deadline))
+    }
+
+    fn jobs(&self) -> Answer<'_, Vec<Job>> {
+        self.ask(|ledger, _| Ok(ledger.jobs()))
+    }
+
+    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
+        self.ask(|ledger, _| Ok(ledger.next_due()))
+    }
+
+    fn retry(&self, job: JobId, now: Timestamp) -> Answer<'_, Job> {
+        self.ask(move |ledger, writes| ledger.retry(job, now, writes))
+    }
+
+    fn remove(&self, job: JobId) -> Answer<'_, Job> {
+        self.ask(move |ledger, writes| ledger.remove(job, writes))
+    }
+
+    fn set_paused(&self, run: RunId, paused: bool) -> Answer<'_, ()> {
+        self.ask(move |ledger, writes| {
+            ledger.set_paused(run, paused, writes);
+            Ok(())
+        })
+    }
+
+    fn paused(&self) -> Answer<'_, Vec<RunId>> {
+        self.ask(|ledger, _| Ok(ledger.paused()))
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, commit: Commit) -> Answer<'_, Committed> {
+        self.ask(move |ledger, writes| ledger.commit(Prepared::new(commit)?, writes))
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.inner().ledger.epoch()
+    }
+
+    /// How many barriers a durable store would have paid for the same calls, one after the other.
+    fn barriers(&self) -> u64 {
+        self.inner().steps
+    }
+}
+
+impl Tree {
+    fn write(&mut self, writes: Vec<Write>) {
+        for (key, value) in writes {
+            match value {
+                Some(value) => self.0.insert(key, value),
+                None => self.0.remove(&key),
+            };
+        }
+    }
+}
+
+impl Source for Tree {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.0
+            .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .try_for_each(|(key, value)| visit(key, value))
+    }
+
+    fn range(&self, first: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.0
+            .range::<[u8], _>((Bound::Included(first), Bound::Excluded(end)))
+            .try_for_each(|(key, value)| visit(key, value))
+    }
+
+    fn artifact(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        // Payloads of any size are kept inline here.
+        Err(StoreError::Damaged { what: format!("the payload {digest} is missing") })
+    }
+}

@@ -1,0 +1,253 @@
+//! A sled database that is durable when it says so, and whose damage is an error and not a panic.
+//!
+//! Keys and values mean nothing here. Each odd line below was paid for by a measurement; the comment names it.
+
+use super::SledOptions;
+use super::state_dir::StateDir;
+use crate::artifacts::{ArtifactError, Artifacts, sync_directory};
+use crate::domain::digest::Digest;
+use crate::domain::ids::Position;
+use crate::store::StoreError;
+use crate::store::ledger::{Source, Visit, Write};
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The database, its artifacts and its lock.
+#[derive(Debug)]
+pub(super) struct Disk {
+    // sled's default tree, the only one: one `apply_batch` then commits records, heads and jobs together.
+    db: ::sled::Db,
+    // sled's file, on a descriptor of our own.
+    file: File,
+    artifacts: Artifacts,
+    barriers: AtomicU64,
+    published: AtomicU64,
+    poison: OnceLock<String>,
+    fail_barrier: Option<u64>,
+    // Last, so that the lock is held until the database is closed.
+    state_dir: StateDir,
+}
+
+impl Disk {
+    /// Opens or creates the database.
+    pub(super) fn open(state_dir: StateDir, options: &SledOptions) -> Result<Self, StoreError> {
+        let log = state_dir.log();
+        let new = !log.join("db").exists();
+        remove_unfinished_snapshots(&log).map_err(failed("prepare the event log", false))?;
+        // A log not yet snapshotted in which one bit flipped makes sled panic in 49 of 50 openings, hence the guard.
+        let db = guarded("open the event log", || {
+            ::sled::Config::new()
+                .path(&log)
+                .cache_capacity(options.cache_bytes)
+                // The background flush stays on, because it also drives sled's garbage collection.
+                .open()
+        })?;
+        let file = File::open(log.join("db")).map_err(failed("open the event log", false))?;
+        if new {
+            // The names of new files are durable only once their folders are synced.
+            file.sync_all()
+                .and_then(|()| sync_directory(&log))
+                .and_then(|()| sync_directory(log.parent().unwrap_or(&log)))
+                .map_err(failed("create the event log", false))?;
+        }
+        let artifacts =
+            Artifacts::open(state_dir.artifacts()).map_err(|error| StoreError::Backend {
+                operation: "open the artifacts",
+                outcome_unknown: false,
+                source: Box::new(error),
+            })?;
+        Ok(Self {
+            db,
+            file,
+            artifacts,
+            barriers: AtomicU64::new(0),
+            published: AtomicU64::new(0),
+            poison: OnceLock::new(),
+            fail_barrier: options.fail_barrier,
+            state_dir,
+        })
+    }
+
+    /// Writes in one atomic step, and returns when it is durable.
+    pub(super) fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let mut batch = ::sled::Batch::default();
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        guarded("write to the event log", || self.db.apply_batch(batch))?;
+        self.barrier()
+    }
+
+    /// Makes everything written so far durable.
+    ///
+    /// On Linux sled's `flush` is pwrite and `sync_file_range`, which writes pages but neither the file's size nor the
+    /// disk's own cache: 36 of 60 simulated power cuts lost acknowledged events, and 11 openings panicked. With
+    /// `fdatasync` behind it: 0 of 90. It must come after the flush, which hands over sled's buffers. A sync that
+    /// failed is never tried again: the kernel may have dropped the pages, and the second try would succeed.
+    fn barrier(&self) -> Result<(), StoreError> {
+        let number = self.barriers.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if self.fail_barrier == Some(number) {
+            let error = io::Error::other("this barrier was asked to fail");
+            return Err(failed("sync the event log", true)(error));
+        }
+        guarded("write the event log's buffers", || self.db.flush())?;
+        self.file.sync_data().map_err(failed("sync the event log", true))
+    }
+
+    /// Lets readers see everything up to this position, which is durable.
+    pub(super) fn publish(&self, position: Position) {
+        if self.published.swap(position.0, Ordering::Release) != position.0 {
+            // If it fails, a log that is cut later goes unnoticed; no event is lost by that.
+            let _lost = self.state_dir.note_acknowledged(position.0);
+        }
+    }
+
+    /// The last position that readers may see.
+    pub(super) fn published(&self) -> Position {
+        Position(self.published.load(Ordering::Acquire))
+    }
+
+    /// Compares what the log holds with what was once acknowledged: sled takes a log that was cut for a crash.
+    pub(super) fn check_acknowledged(&self, position: Position) -> Result<(), StoreError> {
+        let acknowledged = self.state_dir.acknowledged();
+        if position.0 < acknowledged {
+            return Err(StoreError::Damaged {
+                what: format!(
+                    "the event log ends at position {position}, but {acknowledged} events were acknowledged"
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes no more writes until the next opening.
+    pub(super) fn poison(&self, cause: &StoreError) {
+        self.poison.get_or_init(|| with_sources(cause));
+    }
+
+    /// Refuses after a failed write.
+    pub(super) fn check_poison(&self) -> Result<(), StoreError> {
+        match self.poison.get() {
+            Some(cause) => Err(StoreError::Poisoned { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// How many barriers were paid.
+    pub(super) fn barriers(&self) -> u64 {
+        self.barriers.load(Ordering::Relaxed)
+    }
+
+    /// The artifacts beside the log.
+    pub(super) const fn artifacts(&self) -> &Artifacts {
+        &self.artifacts
+    }
+
+    fn visit(
+        &self,
+        entries: impl FnOnce(&::sled::Tree) -> ::sled::Iter,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        guarded("read the event log", || {
+            for entry in entries(&self.db) {
+                let (key, value) = entry?;
+                if let Err(error) = visit(&key, &value) {
+                    return Ok(Err(error));
+                }
+            }
+            Ok(Ok(()))
+        })?
+    }
+}
+
+impl Source for Disk {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded("read the event log", || Ok(self.db.get(key)?.map(|value| value.to_vec())))
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.visit(|tree| tree.scan_prefix(prefix), visit)
+    }
+
+    fn range(&self, first: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.visit(|tree| tree.range(first..end), visit)
+    }
+
+    fn artifact(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        self.artifacts.get(digest).map_err(|error| match error {
+            ArtifactError::Missing { .. } | ArtifactError::Damaged { .. } => {
+                StoreError::Damaged { what: error.to_string() }
+            }
+            ArtifactError::Full { .. }
+            | ArtifactError::NotWritable { .. }
+            | ArtifactError::Io { .. } => StoreError::Backend {
+                operation: "read a large event",
+                outcome_unknown: false,
+                source: Box::new(error),
+            },
+        })
+    }
+}
+
+/// An error in one line with what caused it, for errors that go to many askers and cannot be shared.
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", with_sources(source)),
+        None => error.to_string(),
+    }
+}
+
+/// Removes snapshots that sled was writing when its process died: with one of them there, every later opening fails.
+/// They hold nothing that the log does not.
+fn remove_unfinished_snapshots(log: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(log) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls sled. It panics on damage that it did not expect; that is damage like any other.
+fn guarded<T>(
+    operation: &'static str,
+    work: impl FnOnce() -> Result<T, ::sled::Error>,
+) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(::sled::Error::Corruption { .. })) => Err(StoreError::Damaged {
+            what: format!("could not {operation}: sled finds its log corrupt"),
+        }),
+        Ok(Err(error)) => {
+            Err(StoreError::Backend { operation, outcome_unknown: true, source: Box::new(error) })
+        }
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no reason given");
+            Err(StoreError::Damaged {
+                what: format!("could not {operation}: sled gave up: {text}"),
+            })
+        }
+    }
+}
+
+fn failed(operation: &'static str, outcome_unknown: bool) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Backend { operation, outcome_unknown, source: Box::new(source) }
+}

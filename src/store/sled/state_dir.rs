@@ -1,0 +1,126 @@
+//! The state directory: who may open it, in which format it is, and what was acknowledged in it.
+//!
+//! Checked before sled is opened, because sled writes to what it opens. What is inside the log is not known here.
+
+use crate::artifacts::{create_directory, sync_directory};
+use crate::store::StoreError;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// The format of everything in the directory; raised when an older gleaner could not read it any more.
+const FORMAT: u32 = 1;
+
+/// An open and locked state directory.
+#[derive(Debug)]
+pub(super) struct StateDir {
+    path: PathBuf,
+    acknowledged: File,
+    // Held for as long as the store is open; the system gives it back when the process ends, however it ends.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Creates what is missing, takes the lock, and checks the format.
+    pub(super) fn open(path: &Path, holder: &str) -> Result<Self, StoreError> {
+        create_directory(path).map_err(not_opened(path))?;
+        let lock = take_lock(path, holder)?;
+        check_format(path)?;
+        let acknowledged = options().open(path.join("acknowledged")).map_err(not_opened(path))?;
+        sync_directory(path).map_err(not_opened(path))?;
+        Ok(Self { path: path.to_path_buf(), acknowledged, _lock: lock })
+    }
+
+    /// Where sled is.
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Where artifacts are.
+    pub(super) fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+
+    /// Notes the last durable position, after its barrier. Not synced itself: it then never says more than the log
+    /// holds, and still tells a log that was cut or replaced by an older one, which sled takes for a crash.
+    pub(super) fn note_acknowledged(&self, position: u64) -> io::Result<()> {
+        let mut file = &self.acknowledged;
+        file.rewind()?;
+        file.write_all(format!("{position:020}\n").as_bytes())
+    }
+
+    /// The last position noted; 0 where nothing readable was.
+    pub(super) fn acknowledged(&self) -> u64 {
+        let (mut file, mut text) = (&self.acknowledged, String::new());
+        let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
+        read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options
+}
+
+/// Takes the lock, or says who has it. The file is never removed: two processes could then hold locks on two files of
+/// the same name. What it says counts only while somebody holds the lock.
+fn take_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
+    let mut file = options().open(path.join("lock")).map_err(not_opened(path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            // A holder that has not yet written its name is a holder all the same.
+            let _unreadable = (&file).take(4096).read_to_string(&mut text);
+            let holder = text.lines().next().unwrap_or("a process that has just begun").to_owned();
+            return Err(StoreError::Locked { path: path.to_path_buf(), holder });
+        }
+        Err(TryLockError::Error(error)) => return Err(not_opened(path)(error)),
+    }
+    let line = holder.replace(['\n', '\r'], " ");
+    file.set_len(0)
+        .and_then(|()| file.write_all(format!("{line}\n").as_bytes()))
+        .map_err(not_opened(path))?;
+    Ok(file)
+}
+
+/// Reads the format, or writes today's into a new directory.
+fn check_format(path: &Path) -> Result<(), StoreError> {
+    let file = path.join("format");
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if path.join("log").join("db").exists() {
+                return Err(StoreError::Damaged {
+                    what: format!("{} is missing beside a log", file.display()),
+                });
+            }
+            return write_format(path).map_err(not_opened(path));
+        }
+        Err(error) => return Err(not_opened(path)(error)),
+    };
+    match text.trim().parse::<u32>() {
+        Ok(FORMAT) => Ok(()),
+        Ok(found) if found > FORMAT => {
+            Err(StoreError::TooNew { path: path.to_path_buf(), found, supported: FORMAT })
+        }
+        Ok(_) | Err(_) => Err(StoreError::Damaged {
+            what: format!("{} holds {:?}, not a format number", file.display(), text.trim()),
+        }),
+    }
+}
+
+/// Writes the format whole or not at all.
+fn write_format(path: &Path) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path)?;
+    file.write_all(format!("{FORMAT}\n").as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path.join("format")).map_err(|error| error.error)?;
+    sync_directory(path)
+}
+
+fn not_opened(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_path_buf();
+    move |source| StoreError::NotWritable { path, source }
+}

@@ -1,0 +1,178 @@
+//! Stored bytes are a contract: the log of each released version is kept and must read as it did.
+//!
+//! `GOLDEN=write cargo test golden` writes the files of today's version. A change of an existing file needs a sentence
+//! why in its commit, and a very good one: stores of that version are out there.
+
+use crate::samples::*;
+use gleaner::domain::digest::Digest;
+use gleaner::domain::ids::*;
+use gleaner::domain::job::{Job, JobKind, JobStatus, Lease};
+use gleaner::store::Recorded;
+use gleaner::store::codec::{
+    CodecError, Payload, QueuedJob, decode_job, decode_record, encode_job, encode_record,
+};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+
+/// What the files hold: each value's bytes, and what they mean.
+struct Golden {
+    bytes: Vec<u8>,
+    meaning: Value,
+}
+
+fn records() -> Vec<Golden> {
+    let mut previous = Digest::ZERO;
+    let events: Vec<_> = every_event().into_iter().chain([annotated(100)]).collect();
+    (0..)
+        .zip(events)
+        .map(|(number, event)| {
+            let payload = Payload::of(&event).unwrap();
+            let mut record = Recorded {
+                id: EventId(uuid::Uuid::from_u128(
+                    0x0190_0000_0000_7000_8000_0000_0000_0000 + number,
+                )),
+                cycle: cycle(0x0190_ffff_0000_7000_8000_0000_0000_0001, 3),
+                revision: Revision(u64::try_from(number).unwrap()),
+                position: Position(u64::try_from(number).unwrap() + 1000),
+                recorded: seconds(1_750_000_000),
+                causation: (number % 2 == 0).then(|| job_id(number)),
+                actor: "worker 1 on höst".into(),
+                version: 1,
+                workflow: Digest::of(b"workflow"),
+                previous,
+                hash: Digest::ZERO,
+                event,
+            };
+            let bytes = encode_record(&mut record, &payload, payload.is_large()).unwrap();
+            previous = record.hash;
+            Golden { bytes, meaning: record_meaning(&record) }
+        })
+        .collect()
+}
+
+fn record_meaning(record: &Recorded) -> Value {
+    json!({
+        "id": record.id,
+        "run": record.cycle.run,
+        "cycle": record.cycle.cycle,
+        "revision": record.revision,
+        "position": record.position,
+        "recorded": record.recorded,
+        "causation": record.causation,
+        "actor": record.actor,
+        "version": record.version,
+        "workflow": record.workflow,
+        "previous": record.previous,
+        "hash": record.hash,
+        "event": record.event,
+    })
+}
+
+fn jobs() -> Vec<Golden> {
+    let lease = Lease {
+        worker: "worker 2".into(),
+        token: FencingToken(17),
+        epoch: Epoch(3),
+        deadline: seconds(1_750_000_030),
+    };
+    let states = [JobStatus::Ready, JobStatus::Leased(lease), JobStatus::Dead];
+    (0..)
+        .zip(JobKind::ALL)
+        .map(|(number, kind)| {
+            let queued = QueuedJob {
+                sequence: u64::try_from(number).unwrap(),
+                job: Job {
+                    id: job_id(number),
+                    kind,
+                    cycle: cycle(1, 2),
+                    priority: -1,
+                    not_before: seconds(1_750_000_001),
+                    dedupe: (number % 2 == 0).then(|| format!("{kind} 2")),
+                    enqueued: seconds(1_750_000_000),
+                    failures: 2,
+                    crashes: 1,
+                    last_error: (number % 3 == 0).then(|| "no space left".into()),
+                    status: states[usize::try_from(number).unwrap() % 3].clone(),
+                },
+            };
+            Golden { bytes: encode_job(&queued).unwrap(), meaning: json!(queued) }
+        })
+        .collect()
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join("golden")
+}
+
+/// A file of values: a big-endian length of four bytes before each.
+fn join(values: &[Golden]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for value in values {
+        bytes.extend_from_slice(&u32::try_from(value.bytes.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(&value.bytes);
+    }
+    bytes
+}
+
+fn split(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let (value, rest) = rest.split_at(usize::try_from(u32::from_be_bytes(*length)).unwrap());
+        values.push(value.to_vec());
+        bytes = rest;
+    }
+    assert!(bytes.is_empty());
+    values
+}
+
+/// Compares today's bytes and meanings with those kept, and what the kept bytes decode to with their meanings.
+#[track_caller]
+fn check(name: &str, today: &[Golden], decode: impl Fn(&[u8]) -> Value) {
+    let (bytes_file, json_file) =
+        (folder().join(format!("{name}.bin")), folder().join(format!("{name}.json")));
+    let meanings: Vec<&Value> = today.iter().map(|value| &value.meaning).collect();
+    if std::env::var_os("GOLDEN").is_some() {
+        fs::write(&bytes_file, join(today)).unwrap();
+        let text = serde_json::to_string_pretty(&meanings).unwrap();
+        fs::write(&json_file, format!("{text}\n")).unwrap();
+    }
+    let kept = fs::read(&bytes_file).unwrap();
+    let kept_meanings: Vec<Value> =
+        serde_json::from_str(&fs::read_to_string(&json_file).unwrap()).unwrap();
+    let decoded: Vec<Value> = split(&kept).iter().map(|bytes| decode(bytes)).collect();
+    assert_eq!(decoded, kept_meanings, "{name}: stored bytes read differently");
+    assert_eq!(join(today), kept, "{name}: the same values give other bytes");
+}
+
+#[test]
+fn a_log_of_version_1_reads_and_writes_as_it_did() {
+    let large = Payload::of(&annotated(100)).unwrap();
+    check("log-v1", &records(), |bytes| {
+        let record = decode_record(bytes, |digest| {
+            assert_eq!(*digest, large.digest());
+            Ok::<_, CodecError>(large.bytes().to_vec())
+        });
+        record_meaning(&record.unwrap())
+    });
+}
+
+#[test]
+fn jobs_of_version_1_read_and_write_as_they_did() {
+    check("jobs-v1", &jobs(), |bytes| json!(decode_job(bytes).unwrap()));
+}
+
+#[test]
+fn both_forms_of_a_payload_have_the_same_hash() {
+    let event = annotated(3);
+    let payload = Payload::of(&event).unwrap();
+    let bytes = &records()[3].bytes;
+    let none = |_: &Digest| Err(CodecError::Checksum);
+    let mut inline = decode_record(bytes, none).unwrap();
+    encode_record(&mut inline, &payload, false).unwrap();
+    let mut elsewhere = inline.clone();
+    let short = encode_record(&mut elsewhere, &payload, true).unwrap();
+    assert_eq!(inline.hash, elsewhere.hash);
+    let read = decode_record(&short, |_| Ok::<_, CodecError>(payload.bytes().to_vec())).unwrap();
+    assert_eq!(read.hash, inline.hash);
+}

@@ -1,0 +1,13 @@
+//! Promises, tested from outside; one module for each kind of promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that does not hold ends in a panic"
+)]
+
+mod conformance;
+mod golden;
+mod samples;
+mod sled_store;
