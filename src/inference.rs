@@ -133,7 +133,7 @@ pub enum InstallPolicy {
 }
 
 /// Makes sure that models can be run, so that a later [`load`] has nothing to install. `say` is given one line if a
-/// runtime is installed.
+/// runtime is installed, or if there is none and the one compiled in takes its place.
 ///
 /// # Errors
 /// As [`runtime::ensure`].
@@ -146,8 +146,14 @@ pub fn prepare(
         return compiled_in();
     }
     match runtime::ensure(runtime, install, say) {
-        Err(InferenceError::NoRuntime { .. }) if cfg!(feature = "tract") => Ok(()),
-        other => other.map(|_| ()),
+        Err(InferenceError::NoRuntime { reason, .. }) if cfg!(feature = "tract") => {
+            say(&format!(
+                "models run with tract, which is slower than onnxruntime: none was found, and {reason}"
+            ));
+            Ok(())
+        }
+        Err(error) => Err(error),
+        Ok(_) => Ok(()),
     }
 }
 
