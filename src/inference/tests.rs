@@ -332,8 +332,11 @@ fn told_from_a_process_of_its_own() {
         Some(_) => InstallPolicy::Allowed,
         None => InstallPolicy::Forbidden,
     };
-    match prepare(None, install, &mut |line| println!("{line}")) {
-        Ok(()) => println!("TOLD used"),
+    match runtime::ensure(None, install, &mut |line| println!("{line}")) {
+        Ok(found) => {
+            println!("TOLD used {} {}", found.origin, found.path.display());
+            found.rejected.iter().for_each(|rejected| println!("passed over {rejected}"));
+        }
         Err(error) => println!("TOLD {error}"),
     }
 }
@@ -367,7 +370,6 @@ fn a_runtime_given_by_path_works_or_is_an_error_and_never_a_fallback() {
     }
 }
 
-#[cfg(not(feature = "tract"))]
 #[test]
 fn without_a_runtime_the_error_names_the_ways_out_and_what_was_tried() {
     let empty = tempfile::tempdir().unwrap();
@@ -385,4 +387,43 @@ fn without_a_runtime_the_error_names_the_ways_out_and_what_was_tried() {
     }
     let text = told(&[nowhere.as_slice(), &[("GLEANER_TEST_INSTALL", Path::new("1"))]].concat());
     assert!(text.contains("no Python with pip was found"), "{text}");
+}
+
+/// An active environment whose Python says that its package onnxruntime is in the folder given back.
+#[cfg(unix)]
+fn environment() -> (tempfile::TempDir, PathBuf) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let capi = folder.path().join("onnxruntime/capi");
+    std::fs::create_dir_all(&capi).unwrap();
+    std::fs::create_dir(folder.path().join("bin")).unwrap();
+    let python = folder.path().join("bin/python");
+    let script = format!("#!/bin/sh\necho {}\n", folder.path().join("onnxruntime").display());
+    std::fs::write(&python, script).unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (folder, capi.join("libonnxruntime.so.1.99.0"))
+}
+
+#[cfg(unix)]
+#[test]
+fn the_active_python_environment_comes_before_our_own_folder() {
+    let runtime = runtime::ensure(None, InstallPolicy::Forbidden, &mut |_| {}).unwrap();
+    if runtime.path.is_absolute() {
+        let (folder, library) = environment();
+        std::os::unix::fs::symlink(&runtime.path, &library).unwrap();
+        let text = told(&[("VIRTUAL_ENV", folder.path())]);
+        let expected = format!("used the active Python environment {}", library.display());
+        assert!(text.starts_with(&expected), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_broken_library_that_nobody_asked_for_is_passed_over_with_a_reason() {
+    let (folder, library) = environment();
+    std::fs::write(&library, b"no library").unwrap();
+    let text = told(&[("VIRTUAL_ENV", folder.path())]);
+    assert!(text.starts_with("used "), "{text}");
+    let passed = format!("passed over the active Python environment {}", library.display());
+    assert!(text.contains(&passed), "{text}");
 }
