@@ -296,6 +296,19 @@ fn options_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn tract_is_used_where_it_is_compiled_in_and_asked_for() {
+    let (_folder, model) = Linear::default().saved();
+    let runtime = Some(Path::new(runtime::TRACT));
+    let loaded = load(&LoadOptions { runtime, ..options(&model) });
+    match loaded.map(|predictor| predictor.provider().to_string()) {
+        Ok(provider) => assert!(cfg!(feature = "tract") && provider.starts_with("tract (tract ")),
+        Err(error) => {
+            assert!(!cfg!(feature = "tract") && error.to_string().contains("--features tract"))
+        }
+    }
+}
+
+#[test]
 fn a_process_keeps_the_runtime_it_has() {
     let (_folder, model) = Linear::default().saved();
     load(&options(&model)).unwrap();
