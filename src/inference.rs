@@ -49,6 +49,8 @@ use crate::domain::definition::ProviderChoice;
 use crate::domain::matrix::Matrix;
 use crate::metrics;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A model, loaded. One per worker, because sharing one behind a lock is slower than loading it twice.
 pub trait Predictor: Send {
@@ -126,7 +128,7 @@ pub enum InstallPolicy {
 }
 
 /// Makes sure that models can be run, so that a later [`load`] has nothing to install. `say` is given one line if a
-/// runtime is installed.
+/// runtime is installed, or if there is none and the one compiled in takes its place.
 ///
 /// # Errors
 /// As [`runtime::ensure`].
@@ -135,13 +137,7 @@ pub fn prepare(
     install: InstallPolicy,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), InferenceError> {
-    if runtime == Some(Path::new(runtime::TRACT)) {
-        return compiled_in();
-    }
-    match runtime::ensure(runtime, install, say) {
-        Err(InferenceError::NoRuntime { .. }) if cfg!(feature = "tract") => Ok(()),
-        other => other.map(|_| ()),
-    }
+    choose(runtime, install, say).map(|_| ())
 }
 
 /// Loads a model.
@@ -154,13 +150,9 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Box<dyn Predictor>, InferenceEr
     if let Err(source) = std::fs::File::open(options.model) {
         return Err(InferenceError::ModelFile { path: options.model.to_owned(), source });
     }
-    if options.runtime == Some(Path::new(runtime::TRACT)) {
-        compiled_in()?;
-        return load_compiled_in(options, "the workflow asks for tract");
-    }
     let mut say = |line: &str| tracing::info!("{line}");
-    match runtime::ensure(options.runtime, options.install, &mut say) {
-        Ok(runtime) => onnx::load(
+    match choose(options.runtime, options.install, &mut say)? {
+        Some(runtime) => onnx::load(
             &onnx::Host {
                 opened: &runtime.opened,
                 version: &runtime.version,
@@ -169,34 +161,51 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Box<dyn Predictor>, InferenceEr
             },
             options,
         ),
-        Err(InferenceError::NoRuntime { .. }) if cfg!(feature = "tract") => {
-            load_compiled_in(options, "no onnxruntime library was found")
+        None => load_compiled_in(options),
+    }
+}
+
+/// This process found no library and has settled for the runtime compiled in: not every model starts another search.
+static SETTLED: AtomicBool = AtomicBool::new(false);
+
+/// The library to run models with; `None` for the runtime compiled in.
+fn choose(
+    asked: Option<&Path>,
+    install: InstallPolicy,
+    say: &mut dyn FnMut(&str),
+) -> Result<Option<Arc<runtime::Runtime>>, InferenceError> {
+    let compiled_in = cfg!(feature = "tract");
+    if asked == Some(Path::new(runtime::TRACT)) {
+        return if compiled_in { Ok(None) } else { Err(not_compiled_in()) };
+    }
+    if asked.is_none() && SETTLED.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    match runtime::ensure(asked, install, say) {
+        Ok(runtime) => Ok(Some(runtime)),
+        Err(InferenceError::NoRuntime { reason, .. }) if compiled_in => {
+            SETTLED.store(true, Ordering::Relaxed);
+            say(&format!(
+                "models run with tract, which is slower than onnxruntime: none was found, and {reason}"
+            ));
+            Ok(None)
         }
         Err(error) => Err(error),
     }
 }
 
-fn compiled_in() -> Result<(), InferenceError> {
-    if cfg!(feature = "tract") {
-        return Ok(());
-    }
-    Err(InferenceError::Options {
-        what:
-            "runtime `tract` was asked for, but this program was built without it; build it with \
-               `cargo build --release --features tract`"
-                .into(),
-    })
+fn not_compiled_in() -> InferenceError {
+    let what = "runtime `tract` was asked for, but this program was built without it; build it with \
+                `cargo build --release --features tract`";
+    InferenceError::Options { what: what.into() }
 }
 
 #[cfg(feature = "tract")]
-fn load_compiled_in(
-    options: &LoadOptions<'_>,
-    why: &str,
-) -> Result<Box<dyn Predictor>, InferenceError> {
-    tract::load(options, why)
+fn load_compiled_in(options: &LoadOptions<'_>) -> Result<Box<dyn Predictor>, InferenceError> {
+    tract::load(options)
 }
 
 #[cfg(not(feature = "tract"))]
-fn load_compiled_in(_: &LoadOptions<'_>, _: &str) -> Result<Box<dyn Predictor>, InferenceError> {
-    compiled_in().and(Err(InferenceError::Options { what: "there is no runtime".into() }))
+fn load_compiled_in(_: &LoadOptions<'_>) -> Result<Box<dyn Predictor>, InferenceError> {
+    Err(not_compiled_in())
 }

@@ -307,3 +307,72 @@ impl Collector<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(name: &str, dims: &[Option<usize>]) -> Port {
+        Port { name: name.into(), other_element: None, dims: Some(dims.to_vec()) }
+    }
+
+    fn agree(inputs: &[Port], outputs: &[Port]) -> Result<Contract, String> {
+        Contract::agree("m.onnx".as_ref(), inputs, outputs, &[2, 3], 4)
+            .map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn refused(inputs: &[Port], outputs: &[Port], words: &str) {
+        let error = agree(inputs, outputs).expect_err("this must not pass");
+        assert!(error.contains(words), "{words:?} is not in {error:?}");
+    }
+
+    #[test]
+    fn whatever_a_model_leaves_open_is_filled_in() {
+        let unknown = |name: &str| Port { name: name.into(), other_element: None, dims: None };
+        let open = [None, None, None];
+        for input in [unknown("x"), port("x", &open), port("x", &[None, Some(2), None])] {
+            let contract = agree(&[input], &[unknown("y")]).expect("it may fit");
+            assert_eq!((contract.sample.as_slice(), contract.scores.as_str()), (&[2, 3][..], "y"));
+            assert_eq!(contract.batch_shape(7), [7, 2, 3]);
+        }
+        let flat = agree(&[port("x", &[None, None])], &[unknown("y")]).expect("it may fit");
+        assert_eq!(flat.sample, [6]);
+    }
+
+    #[test]
+    fn a_model_that_cannot_fit_is_refused_in_words() {
+        let x = || port("x", &[None, Some(2), Some(3)]);
+        let y = || port("logits", &[None, Some(4)]);
+        refused(&[], &[y()], "has 0 inputs");
+        refused(&[x(), port("mask", &[None])], &[y()], "has 2 inputs (x, mask)");
+        refused(&[port("x", &[])], &[y()], "has shape []");
+        refused(&[x()], &[], "none of them called `logits`");
+        refused(
+            &[port("x", &[None, Some(7)])],
+            &[y()],
+            "has shape [?, 7], but samples have shape [?, 2, 3]",
+        );
+        refused(&[x()], &[port("a", &[]), port("b", &[])], "has outputs a, b");
+        refused(&[x()], &[port("embedding", &[None, Some(9)])], "has outputs embedding");
+        refused(&[x()], &[port("logits", &[None, Some(4), Some(1)])], "has shape [?, 4, 1]");
+        let double = Port { other_element: Some("f64".into()), ..port("embedding", &[None]) };
+        refused(&[x()], &[y(), double], "`embedding` holds f64");
+    }
+
+    #[test]
+    fn answers_of_another_shape_than_declared_are_refused() {
+        let y = Port { name: "logits".into(), other_element: None, dims: None };
+        let contract = agree(&[port("x", &[None, Some(6)])], &[y]).expect("it may fit");
+        let inputs = Matrix::new(2, 6, vec![0.0; 12]).unwrap();
+        let mut collector = contract.collect("m.onnx".as_ref(), &inputs).unwrap();
+        assert!(collector.scores(&(0..2), &[2, 5], &[0.0; 10]).is_err());
+        assert!(collector.scores(&(0..2), &[1, 4], &[0.0; 4]).is_err());
+        assert!(collector.embedding(&(0..2), &[3, 2], &[0.0; 6]).is_err());
+        assert!(collector.embedding(&(0..1), &[1, 2, 2], &[0.0; 4]).is_ok());
+        assert!(collector.embedding(&(1..2), &[1, 3], &[0.0; 3]).is_err());
+        // Rows without an answer are an error, too.
+        assert!(collector.scores(&(0..1), &[1, 4], &[0.0; 4]).is_ok());
+        assert!(collector.finish().is_err());
+    }
+}

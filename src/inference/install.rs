@@ -160,7 +160,9 @@ fn try_install(variant: Variant, say: &mut dyn FnMut(&str)) -> Result<PathBuf, S
         Ok(()) => {}
         // Somebody else was faster.
         Err(_) if library(&folder).is_some() => {}
-        Err(error) => return Err(at(&folder, &error)),
+        Err(error) => {
+            return Err(format!("{}; remove that folder and try again", at(&folder, &error)));
+        }
     }
     library(&folder).ok_or_else(|| format!("{} holds no library", folder.display()))
 }

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 /// The first minor version whose interface this program was built for.
 pub(super) const OLDEST_MINOR: u32 = ort::MINOR_VERSION;
@@ -97,6 +97,8 @@ pub(super) fn set_variable_before_threads(name: &str, value: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Opened {
     environment: Environment,
+    /// CUDA's libraries stay open once they are.
+    preloaded: Once,
 }
 
 impl Opened {
@@ -117,7 +119,7 @@ impl Opened {
             .build()
             .map_err(text)?;
         environment.set_log_level(LogLevel::Warning);
-        Ok(Self { environment })
+        Ok(Self { environment, preloaded: Once::new() })
     }
 
     /// Whether a provider can really be registered; the reason if not.
@@ -129,29 +131,14 @@ impl Opened {
         self.builder(choice, nvidia).map(|_| ())
     }
 
-    /// A builder for sessions on one provider. `nvidia` are folders with the CUDA libraries of Python packages.
+    /// A builder for sessions on one provider, which is really registered; everything that is missing for it otherwise.
+    /// `nvidia` are folders with the CUDA libraries of Python packages.
     fn builder(
         &self,
         choice: ProviderChoice,
         nvidia: &[PathBuf],
     ) -> Result<SessionBuilder, String> {
-        let providers: Vec<ExecutionProviderDispatch> = match choice {
-            ProviderChoice::Cpu | ProviderChoice::Auto => {
-                vec![ep::CPU::default().with_arena_allocator(true).build()]
-            }
-            ProviderChoice::Cuda => {
-                look_for(ep::CUDA::NAME, ep::CUDA::is_available(), nvidia)?;
-                vec![cuda()]
-            }
-            ProviderChoice::Tensorrt => {
-                look_for(ep::TensorRT::NAME, ep::TensorRT::is_available(), nvidia)?;
-                let tensorrt = ep::TensorRT::default().with_device_id(CUDA_DEVICE);
-                vec![tensorrt.build(), cuda()]
-            }
-        };
-        let providers: Vec<_> =
-            providers.into_iter().map(ExecutionProviderDispatch::error_on_failure).collect();
-        Session::builder(&self.environment)
+        let builder = Session::builder(&self.environment)
             .map_err(text)?
             .with_optimization_level(GraphOptimizationLevel::All)
             .map_err(text)?
@@ -160,9 +147,37 @@ impl Opened {
             .with_intra_op_spinning(false)
             .map_err(text)?
             .with_config_entry("session.record_ep_graph_assignment_info", "1")
-            .map_err(text)?
-            .with_execution_providers(providers)
-            .map_err(text)
+            .map_err(text)?;
+        let (name, compiled, providers) = match choice {
+            ProviderChoice::Cpu | ProviderChoice::Auto => {
+                return builder
+                    .with_execution_providers([ep::CPU::default()
+                        .with_arena_allocator(true)
+                        .build()])
+                    .map_err(text);
+            }
+            ProviderChoice::Cuda => (ep::CUDA::NAME, ep::CUDA::is_available(), vec![cuda()]),
+            ProviderChoice::Tensorrt => {
+                let tensorrt = ep::TensorRT::default().with_device_id(CUDA_DEVICE).build();
+                (ep::TensorRT::NAME, ep::TensorRT::is_available(), vec![tensorrt, cuda()])
+            }
+        };
+        let failure = if compiled.unwrap_or(false) {
+            self.preloaded.call_once(|| preload(nvidia));
+            let providers = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure);
+            match builder.with_execution_providers(providers.collect::<Vec<_>>()) {
+                Ok(builder) => return Ok(builder),
+                Err(error) => text(error),
+            }
+        } else {
+            format!(
+                "this onnxruntime library was built without {name} (`gleaner runtime install --gpu` gets one with it)"
+            )
+        };
+        let driver = ort::util::preload_dylib(DRIVER)
+            .err()
+            .map(|error| format!("there is no NVIDIA driver ({}); ", with_sources(&error)));
+        Err(driver.unwrap_or_default() + &failure)
     }
 }
 
@@ -171,31 +186,13 @@ fn cuda() -> ExecutionProviderDispatch {
         .with_device_id(CUDA_DEVICE)
         .with_memory_limit(CUDA_MEMORY_LIMIT)
         .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
-        // Faster by a little, but scores would differ from the processor's in the fourth digit.
+        // TF32 keeps 10 bits of each factor: scores would differ from the processor's in the third digit.
         .with_tf32(false)
         .build()
 }
 
 /// The file name of the NVIDIA driver's own library, which comes with the driver and with nothing else.
 const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
-
-/// What is missing for a provider of NVIDIA's, as far as can be told before it is registered.
-fn look_for(name: &str, compiled: ort::Result<bool>, nvidia: &[PathBuf]) -> Result<(), String> {
-    let mut missing = Vec::new();
-    if !compiled.unwrap_or(false) {
-        missing.push(format!(
-            "this onnxruntime library was built without {name} (`gleaner runtime install --gpu` gets one with it)"
-        ));
-    }
-    if let Err(error) = ort::util::preload_dylib(DRIVER) {
-        missing.push(format!("there is no NVIDIA driver ({})", with_sources(&error)));
-    }
-    if missing.is_empty() {
-        preload(nvidia);
-        return Ok(());
-    }
-    Err(missing.join("; "))
-}
 
 /// CUDA's libraries in the order in which they need each other.
 const CUDA_LIBRARIES: [&str; 8] = [
@@ -412,10 +409,15 @@ impl Predictor for OnnxPredictor {
     }
 }
 
-/// An error's message on one line.
+/// An error's message on one line, without the place in onnxruntime's source where it arose.
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
 fn text<R>(error: ort::Error<R>) -> String {
-    error.message().split_whitespace().collect::<Vec<_>>().join(" ")
+    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    // `/a/file.cc:1952 Function() [ONNXRuntimeError] : 1 : FAIL : what matters`
+    let matters = message
+        .split_once("[ONNXRuntimeError]")
+        .and_then(|(_, rest)| rest.splitn(4, " : ").nth(3).map(str::to_owned));
+    matters.unwrap_or(message)
 }
 
 fn with_sources(error: &dyn std::error::Error) -> String {

@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn options(model: &Path) -> LoadOptions<'_> {
+    if let Err(error) = prepare(None, InstallPolicy::Forbidden, &mut |_| {}) {
+        panic!("{error}");
+    }
     LoadOptions {
         model,
         shape: &[4],
@@ -293,6 +296,19 @@ fn options_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn tract_is_used_where_it_is_compiled_in_and_asked_for() {
+    let (_folder, model) = Linear::default().saved();
+    let runtime = Some(Path::new(runtime::TRACT));
+    let loaded = load(&LoadOptions { runtime, ..options(&model) });
+    match loaded.map(|predictor| predictor.provider().to_string()) {
+        Ok(provider) => assert!(cfg!(feature = "tract") && provider.starts_with("tract (tract ")),
+        Err(error) => {
+            assert!(!cfg!(feature = "tract") && error.to_string().contains("--features tract"))
+        }
+    }
+}
+
+#[test]
 fn a_process_keeps_the_runtime_it_has() {
     let (_folder, model) = Linear::default().saved();
     load(&options(&model)).unwrap();
@@ -320,18 +336,20 @@ fn a_fixed_predictor_scores_rows_by_their_values_alone() {
     assert_eq!(predictions.embedding, Some(inputs));
 }
 
-/// Tells how loading a model went, for the tests below: a process looks for its runtime only once.
+/// Tells how looking for a runtime went, for the tests below: a process looks for its runtime only once.
 #[test]
 #[ignore = "run by other tests, in a process of its own"]
 #[expect(clippy::print_stdout, reason = "read by the test that started this one")]
 fn told_from_a_process_of_its_own() {
-    let (_folder, model) = Linear::default().saved();
     let install = match std::env::var_os("GLEANER_TEST_INSTALL") {
         Some(_) => InstallPolicy::Allowed,
         None => InstallPolicy::Forbidden,
     };
-    match load(&LoadOptions { install, ..options(&model) }) {
-        Ok(predictor) => println!("TOLD used {}", predictor.provider()),
+    match runtime::ensure(None, install, &mut |line| println!("{line}")) {
+        Ok(found) => {
+            println!("TOLD used {} {}", found.origin, found.path.display());
+            found.rejected.iter().for_each(|rejected| println!("passed over {rejected}"));
+        }
         Err(error) => println!("TOLD {error}"),
     }
 }
@@ -361,11 +379,10 @@ fn a_runtime_given_by_path_works_or_is_an_error_and_never_a_fallback() {
     let runtime = runtime::ensure(None, InstallPolicy::Forbidden, &mut |_| {}).unwrap();
     if runtime.path.is_absolute() {
         let used = told(&[("ORT_DYLIB_PATH", &runtime.path)]);
-        assert!(used.starts_with("used "), "{used}");
+        assert!(used.starts_with("used"), "{used}");
     }
 }
 
-#[cfg(not(feature = "tract"))]
 #[test]
 fn without_a_runtime_the_error_names_the_ways_out_and_what_was_tried() {
     let empty = tempfile::tempdir().unwrap();
@@ -373,7 +390,7 @@ fn without_a_runtime_the_error_names_the_ways_out_and_what_was_tried() {
         .map(|name| (name, empty.path()))
         .into();
     let text = told(&nowhere);
-    if text.starts_with("used ") {
+    if text.starts_with("used") {
         return; // This machine's system itself has one; nothing can hide it.
     }
     for words in
@@ -383,4 +400,43 @@ fn without_a_runtime_the_error_names_the_ways_out_and_what_was_tried() {
     }
     let text = told(&[nowhere.as_slice(), &[("GLEANER_TEST_INSTALL", Path::new("1"))]].concat());
     assert!(text.contains("no Python with pip was found"), "{text}");
+}
+
+/// An active environment whose Python says that its package onnxruntime is in the folder given back.
+#[cfg(unix)]
+fn environment() -> (tempfile::TempDir, PathBuf) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let capi = folder.path().join("onnxruntime/capi");
+    std::fs::create_dir_all(&capi).unwrap();
+    std::fs::create_dir(folder.path().join("bin")).unwrap();
+    let python = folder.path().join("bin/python");
+    let script = format!("#!/bin/sh\necho {}\n", folder.path().join("onnxruntime").display());
+    std::fs::write(&python, script).unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (folder, capi.join("libonnxruntime.so.1.99.0"))
+}
+
+#[cfg(unix)]
+#[test]
+fn the_active_python_environment_comes_before_our_own_folder() {
+    let runtime = runtime::ensure(None, InstallPolicy::Forbidden, &mut |_| {}).unwrap();
+    if runtime.path.is_absolute() {
+        let (folder, library) = environment();
+        std::os::unix::fs::symlink(&runtime.path, &library).unwrap();
+        let text = told(&[("VIRTUAL_ENV", folder.path())]);
+        let expected = format!("used the active Python environment {}", library.display());
+        assert!(text.starts_with(&expected), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_broken_library_that_nobody_asked_for_is_passed_over_with_a_reason() {
+    let (folder, library) = environment();
+    std::fs::write(&library, b"no library").unwrap();
+    let text = told(&[("VIRTUAL_ENV", folder.path())]);
+    assert!(text.starts_with("used "), "{text}");
+    let passed = format!("passed over the active Python environment {}", library.display());
+    assert!(text.contains(&passed), "{text}");
 }
