@@ -17,7 +17,7 @@ use crate::domain::event::{Arm, Pick};
 use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::matrix::Matrix;
 use crate::metrics;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What to choose from, and how.
 #[derive(Debug, Clone, Copy)]
@@ -134,7 +134,8 @@ fn check_candidates(candidates: &[SampleId], batch: usize) -> Result<(), Selecto
     if batch == 0 {
         return Err(SelectorError::EmptyBatch);
     }
-    let mut seen = BTreeSet::new();
+    // Only asked for membership, never walked: its order reaches nobody.
+    let mut seen = HashSet::with_capacity(candidates.len());
     match candidates.iter().find(|sample| !seen.insert(*sample)) {
         Some(twice) => Err(SelectorError::DuplicateCandidate { sample: twice.clone() }),
         None => Ok(()),

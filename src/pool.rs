@@ -1,6 +1,6 @@
 //! The samples of a workflow, in memory: numbers, ids, known labels, and the split.
 //!
-//! One file per format lies in `pool/` and yields [`Raw`] rows; this file gives them their place, version and split. It
+//! One file per format lies in `pool/` and yields checked rows; this file gives them their place, version and split. It
 //! knows nothing of who labels what: a known label is what the file says, and whether a run may look at it is not decided
 //! here.
 

@@ -87,7 +87,8 @@ pub struct PoolSpec {
     pub label_column: String,
     /// The column that holds the sample id; without one, ids are the file's stem and the row number from 0.
     pub id_column: Option<String>,
-    /// The shape of one sample as the model takes it, for example `[64]` or `[1, 8, 8]`.
+    /// The shape of one sample as the model takes it, for example `[64]` or `[1, 8, 8]`; empty: one axis of all feature
+    /// columns. The loaded pool knows which.
     pub shape: Vec<usize>,
     /// Each number in the file is multiplied by this.
     pub scale: f64,

@@ -1,0 +1,371 @@
+//! Every key of a workflow file: its type, its range and its default.
+
+use super::reader::{Key, Reader};
+use super::source::Value;
+use crate::domain::definition::{
+    AnnotatorSpec, ColdStart, Definition, Direction, GateEstimator, GraphSpec, KpiMetric, KpiSpec,
+    Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec, ProviderChoice, RetrySpec,
+    RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, Strategy, Task, TrainerSpec,
+};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The tables and their keys, in the order of the README.
+const TABLES: [(&str, &[&str]); 9] = [
+    ("run", &["name", "task", "mode", "seed"]),
+    (
+        "pool",
+        &[
+            "source",
+            "path",
+            "label_column",
+            "id_column",
+            "shape",
+            "scale",
+            "classes",
+            "validation",
+            "test",
+            "seed",
+        ],
+    ),
+    (
+        "selector",
+        &[
+            "strategy",
+            "batch",
+            "seed_per_class",
+            "seed_batch",
+            "audit_fraction",
+            "model",
+            "provider",
+            "runtime",
+            "inference_batch",
+        ],
+    ),
+    ("annotator", &["kind"]),
+    (
+        "trainer",
+        &[
+            "graph",
+            "hidden",
+            "epochs",
+            "batch",
+            "optimizer",
+            "momentum",
+            "learning_rate",
+            "schedule",
+            "step_every",
+            "step_factor",
+            "weight_decay",
+            "patience",
+            "checkpoints",
+        ],
+    ),
+    ("model_selector", &["criterion", "direction", "min_gain"]),
+    ("kpi", &["metric", "target", "gate", "estimator", "confidence"]),
+    ("stop", &["kpi", "max_cycles", "max_labels"]),
+    ("retry", &["attempts", "backoff", "backoff_max", "lease"]),
+];
+
+/// The names of all tables.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> + Clone {
+    TABLES.iter().map(|(name, _)| *name)
+}
+
+/// The keys of a table.
+pub(super) fn of(table: &str) -> Option<&'static [&'static str]> {
+    TABLES.iter().find(|(name, _)| *name == table).map(|(_, keys)| *keys)
+}
+
+/// The table of a key, where only one has it.
+pub(super) fn home(key: &str) -> Option<&'static str> {
+    let mut homes = TABLES.iter().filter(|(_, keys)| keys.contains(&key)).map(|(name, _)| *name);
+    homes.next().filter(|_| homes.next().is_none())
+}
+
+/// What a count may be: a million is more than any workflow means.
+const COUNT_MAX: i128 = 1_000_000;
+const DAY: Duration = Duration::from_hours(24);
+
+/// Reads every table; what is missing or bad has its default.
+pub(super) fn definition(reader: &mut Reader<'_>) -> Definition {
+    let run = run(reader);
+    let kpi = kpi(reader, run.mode);
+    Definition {
+        pool: pool(reader, &run),
+        selector: selector(reader, run.mode),
+        annotator: annotator(reader),
+        trainer: trainer(reader),
+        model_selector: model_selector(reader),
+        stop: stop(reader, run.mode, kpi.gate),
+        kpi,
+        retry: retry(reader),
+        run,
+    }
+}
+
+fn run(reader: &mut Reader<'_>) -> RunSpec {
+    RunSpec {
+        name: reader.required_text(("run", "name"), "digits"),
+        task: reader
+            .choice(("run", "task"), &[("classification", Task::Classification)])
+            .unwrap_or(Task::Classification),
+        mode: reader
+            .choice(
+                ("run", "mode"),
+                &[("development", Mode::Development), ("production", Mode::Production)],
+            )
+            .unwrap_or(Mode::Development),
+        seed: reader.whole(("run", "seed"), 0..=i128::from(u64::MAX)).unwrap_or(0),
+    }
+}
+
+fn pool(reader: &mut Reader<'_>, run: &RunSpec) -> PoolSpec {
+    let share = "a number from 0 to below 1";
+    let is_share = |x: f64| (0.0..1.0).contains(&x);
+    let test = match run.mode {
+        Mode::Development => 0.2,
+        Mode::Production => 0.0,
+    };
+    PoolSpec {
+        source: reader
+            .choice(("pool", "source"), &[("csv", PoolSource::Csv)])
+            .unwrap_or(PoolSource::Csv),
+        path: reader.required_text(("pool", "path"), "data/digits.csv"),
+        label_column: reader.text(("pool", "label_column")).unwrap_or_else(|| "label".to_owned()),
+        id_column: reader.text(("pool", "id_column")),
+        shape: widths(reader, ("pool", "shape")).unwrap_or_default(),
+        scale: reader
+            .number(("pool", "scale"), "a number that is not 0", |x| x.abs() > 0.0)
+            .unwrap_or(1.0),
+        classes: classes(reader),
+        validation: reader.number(("pool", "validation"), share, is_share).unwrap_or(0.1),
+        test: reader.number(("pool", "test"), share, is_share).unwrap_or(test),
+        seed: reader.whole(("pool", "seed"), 0..=i128::from(u64::MAX)).unwrap_or(run.seed),
+    }
+}
+
+/// A list of whole numbers of at least 1, not empty.
+fn widths(reader: &mut Reader<'_>, key: Key) -> Option<Vec<usize>> {
+    let width = |value: &Value| match value {
+        Value::Integer(n) if (1..=COUNT_MAX).contains(n) => usize::try_from(*n).ok(),
+        Value::Integer(_)
+        | Value::Text(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::List(_)
+        | Value::Other(_) => None,
+    };
+    let expected = "a list of whole numbers from 1 to 1000000, for example [64],";
+    let widths = reader.list(key, expected, width)?;
+    if widths.is_empty() {
+        reader.refuse(key, "an empty list; give it a number or leave the key out");
+        return None;
+    }
+    Some(widths)
+}
+
+fn classes(reader: &mut Reader<'_>) -> Vec<String> {
+    let key = ("pool", "classes");
+    let class = |value: &Value| match value {
+        Value::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+        Value::Text(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::List(_)
+        | Value::Other(_) => None,
+    };
+    let expected = "a list of names in quotes, for example [\"cat\", \"dog\"],";
+    let Some(classes) = reader.list(key, expected, class) else { return vec![] };
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = classes.iter().find(|class| !seen.insert(*class)) {
+        reader.refuse(key, &format!("the class {twice:?} is listed twice; remove one"));
+    } else if classes.len() < 2 {
+        let message = format!(
+            "{} classes; list at least two, or leave the key out to take those in the pool",
+            classes.len()
+        );
+        reader.refuse(key, &message);
+    }
+    classes
+}
+
+fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
+    let per_class = reader.whole(("selector", "seed_per_class"), 1..=COUNT_MAX);
+    let random = reader.whole(("selector", "seed_batch"), 1..=COUNT_MAX);
+    let (cold_start, audit_fraction) = match mode {
+        Mode::Development => (ColdStart::PerClass(2), 0.0),
+        Mode::Production => (ColdStart::Random(20), 0.1),
+    };
+    let strategies = [
+        ("random", Strategy::Random),
+        ("least_confidence", Strategy::LeastConfidence),
+        ("margin", Strategy::Margin),
+        ("entropy", Strategy::Entropy),
+    ];
+    let providers = [
+        ("auto", ProviderChoice::Auto),
+        ("cuda", ProviderChoice::Cuda),
+        ("tensorrt", ProviderChoice::Tensorrt),
+        ("cpu", ProviderChoice::Cpu),
+    ];
+    SelectorSpec {
+        strategy: reader.choice(("selector", "strategy"), &strategies).unwrap_or(Strategy::Margin),
+        batch: reader.whole(("selector", "batch"), 1..=COUNT_MAX).unwrap_or(10),
+        cold_start: match (per_class, random) {
+            (Some(per_class), _) => ColdStart::PerClass(per_class),
+            (None, Some(random)) => ColdStart::Random(random),
+            (None, None) => cold_start,
+        },
+        audit_fraction: reader
+            .number(("selector", "audit_fraction"), "a number from 0 to below 1", |x| {
+                (0.0..1.0).contains(&x)
+            })
+            .unwrap_or(audit_fraction),
+        model: selector_model(reader),
+        provider: reader
+            .choice(("selector", "provider"), &providers)
+            .unwrap_or(ProviderChoice::Auto),
+        runtime: reader.text(("selector", "runtime")),
+        inference_batch: reader.whole(("selector", "inference_batch"), 1..=65_536).unwrap_or(256),
+    }
+}
+
+fn selector_model(reader: &mut Reader<'_>) -> SelectorModel {
+    let key = ("selector", "model");
+    match reader.text(key) {
+        None => SelectorModel::Production,
+        Some(text) if text == "production" => SelectorModel::Production,
+        Some(path) if path.ends_with(".onnx") => SelectorModel::File(path),
+        Some(other) => {
+            let message =
+                format!("{other:?} is neither \"production\" nor the path of an .onnx file");
+            reader.refuse(key, &message);
+            SelectorModel::Production
+        }
+    }
+}
+
+fn annotator(reader: &mut Reader<'_>) -> AnnotatorSpec {
+    reader
+        .choice(("annotator", "kind"), &[("oracle", AnnotatorSpec::Oracle)])
+        .unwrap_or(AnnotatorSpec::Oracle)
+}
+
+fn trainer(reader: &mut Reader<'_>) -> TrainerSpec {
+    let positive = |key, reader: &mut Reader<'_>| {
+        reader.number(key, "a number above 0, at most 100", |x| x > 0.0 && x <= 100.0)
+    };
+    TrainerSpec {
+        graph: graph(reader),
+        epochs: reader.whole(("trainer", "epochs"), 1..=COUNT_MAX).unwrap_or(60),
+        batch: reader.whole(("trainer", "batch"), 1..=COUNT_MAX).unwrap_or(16),
+        optimizer: optimizer(reader),
+        learning_rate: positive(("trainer", "learning_rate"), reader).unwrap_or(0.01),
+        schedule: schedule(reader),
+        weight_decay: reader
+            .number(("trainer", "weight_decay"), "a number from 0 to 100", |x| {
+                (0.0..=100.0).contains(&x)
+            })
+            .unwrap_or(0.0),
+        patience: reader.whole(("trainer", "patience"), 1..=COUNT_MAX),
+        checkpoints: reader.whole(("trainer", "checkpoints"), 1..=1_000).unwrap_or(3),
+    }
+}
+
+fn graph(reader: &mut Reader<'_>) -> GraphSpec {
+    let key = ("trainer", "hidden");
+    let hidden = widths(reader, key);
+    let mlp =
+        reader.choice(("trainer", "graph"), &[("softmax", false), ("mlp", true)]).unwrap_or(false);
+    match (mlp, hidden) {
+        (false, _) => GraphSpec::Softmax,
+        (true, Some(hidden)) => GraphSpec::Mlp(hidden),
+        (true, None) => {
+            if !reader.has(key) {
+                reader.refuse(
+                    key,
+                    "missing; an mlp needs its hidden widths, for example hidden = [64]",
+                );
+            }
+            GraphSpec::Mlp(vec![])
+        }
+    }
+}
+
+fn optimizer(reader: &mut Reader<'_>) -> OptimizerSpec {
+    let momentum = reader
+        .number(("trainer", "momentum"), "a number from 0 to below 1", |x| (0.0..1.0).contains(&x));
+    let sgd =
+        reader.choice(("trainer", "optimizer"), &[("adam", false), ("sgd", true)]).unwrap_or(false);
+    if sgd { OptimizerSpec::Sgd { momentum: momentum.unwrap_or(0.9) } } else { OptimizerSpec::Adam }
+}
+
+fn schedule(reader: &mut Reader<'_>) -> ScheduleSpec {
+    let every = reader.whole(("trainer", "step_every"), 1..=COUNT_MAX);
+    let factor = reader
+        .number(("trainer", "step_factor"), "a number above 0, at most 1", |x| x > 0.0 && x <= 1.0);
+    let step = ScheduleSpec::Step { every: every.unwrap_or(10), factor: factor.unwrap_or(0.1) };
+    let schedules =
+        [("constant", ScheduleSpec::Constant), ("cosine", ScheduleSpec::Cosine), ("step", step)];
+    reader.choice(("trainer", "schedule"), &schedules).unwrap_or(ScheduleSpec::Cosine)
+}
+
+fn model_selector(reader: &mut Reader<'_>) -> ModelSelectorSpec {
+    let criteria = [
+        ("validation.accuracy", ("validation.accuracy", Direction::Max)),
+        ("validation.loss", ("validation.loss", Direction::Min)),
+    ];
+    let (criterion, direction) = reader
+        .choice(("model_selector", "criterion"), &criteria)
+        .unwrap_or(("validation.accuracy", Direction::Max));
+    let directions = [("max", Direction::Max), ("min", Direction::Min)];
+    ModelSelectorSpec {
+        criterion: criterion.to_owned(),
+        direction: reader.choice(("model_selector", "direction"), &directions).unwrap_or(direction),
+        min_gain: reader
+            .number(("model_selector", "min_gain"), "a number of at least 0", |x| x >= 0.0)
+            .unwrap_or(0.0),
+    }
+}
+
+fn kpi(reader: &mut Reader<'_>, mode: Mode) -> KpiSpec {
+    let target = ("kpi", "target");
+    if !reader.has(target) {
+        reader.refuse(target, "missing; what must be reached, for example target = 0.95");
+    }
+    let estimators = [("audit", GateEstimator::Audit), ("batch", GateEstimator::Batch)];
+    KpiSpec {
+        metric: reader
+            .choice(("kpi", "metric"), &[("accuracy", KpiMetric::Accuracy)])
+            .unwrap_or(KpiMetric::Accuracy),
+        target: reader
+            .number(target, "a number above 0, at most 1", |x| x > 0.0 && x <= 1.0)
+            .unwrap_or(1.0),
+        gate: reader.boolean(("kpi", "gate"), mode == Mode::Production),
+        estimator: reader.choice(("kpi", "estimator"), &estimators).unwrap_or(GateEstimator::Audit),
+        confidence: reader
+            .number(("kpi", "confidence"), "a number between 0 and 1", |x| x > 0.0 && x < 1.0)
+            .unwrap_or(0.95),
+    }
+}
+
+/// Without a word about the KPI, it ends the run where something measures it.
+fn stop(reader: &mut Reader<'_>, mode: Mode, gate: bool) -> StopSpec {
+    StopSpec {
+        kpi: reader.boolean(("stop", "kpi"), gate || mode == Mode::Development),
+        max_cycles: reader.whole(("stop", "max_cycles"), 1..=i128::from(u32::MAX)),
+        max_labels: reader.whole(("stop", "max_labels"), 1..=1_000_000_000),
+    }
+}
+
+fn retry(reader: &mut Reader<'_>) -> RetrySpec {
+    let second = Duration::from_secs(1);
+    RetrySpec {
+        attempts: reader.whole(("retry", "attempts"), 1..=1_000).unwrap_or(3),
+        backoff: reader.duration(("retry", "backoff"), Duration::ZERO..=DAY, second),
+        backoff_max: reader.duration(("retry", "backoff_max"), Duration::ZERO..=DAY, 60 * second),
+        lease: reader.duration(("retry", "lease"), second..=DAY, 30 * second),
+    }
+}
