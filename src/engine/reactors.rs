@@ -16,8 +16,9 @@ use std::sync::Arc;
 
 pub(super) use scoring::check_model;
 
-/// The built-in reactor of each kind of job.
-pub(super) fn built_in() -> BTreeMap<JobKind, Arc<dyn Reactor>> {
+/// The built-in reactor of each kind of job, for hosts that want to wrap one.
+#[must_use]
+pub fn built_in() -> BTreeMap<JobKind, Arc<dyn Reactor>> {
     JobKind::ALL
         .into_iter()
         .map(|kind| {
