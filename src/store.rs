@@ -6,12 +6,14 @@
 //! Every promise is tested once, in `tests/it/conformance.rs`, against every backend.
 
 pub mod codec;
+mod index;
 mod keys;
 mod ledger;
 pub mod memory;
 mod queue;
 mod reader;
 pub mod sled;
+mod writes;
 
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;

@@ -1,4 +1,4 @@
-//! Stored bytes: how records, heads, jobs and counters are written, and how they are read without trusting them.
+//! Stored bytes: how records, jobs and counters are written, and how they are read without trusting them.
 //!
 //! This is the only file that names bincode, which is pinned because the bytes are a contract and unmaintained
 //! (RUSTSEC-2025-0141). wincode reads and writes the same bytes and is the way out. Every value is an *envelope*
@@ -182,11 +182,12 @@ impl Payload {
     }
 }
 
-/// A header as it is stored: fixed-width numbers first, the name last.
+/// A header as it is stored: fixed-width numbers first, the name last. Ids are numbers here because their 16 raw bytes
+/// are read at once that way, and one by one as an array.
 #[derive(Serialize, Deserialize)]
 struct Header<'a> {
-    id: [u8; 16],
-    run: [u8; 16],
+    id: u128,
+    run: u128,
     cycle: u32,
     revision: u64,
     position: u64,
@@ -194,9 +195,17 @@ struct Header<'a> {
     version: u16,
     workflow: Digest,
     previous: Digest,
-    causation: Option<[u8; 16]>,
+    causation: Option<u128>,
     #[serde(borrow)]
     actor: &'a str,
+}
+
+const fn id_number(id: Uuid) -> u128 {
+    u128::from_le_bytes(*id.as_bytes())
+}
+
+const fn number_id(number: u128) -> Uuid {
+    Uuid::from_bytes(number.to_le_bytes())
 }
 
 /// Encodes a record and fills in its hash. `artifact` says that the payload is kept elsewhere, under its digest.
@@ -209,8 +218,8 @@ pub fn encode_record(
     artifact: bool,
 ) -> Result<Vec<u8>, CodecError> {
     let header = to_bytes(&Header {
-        id: *record.id.0.as_bytes(),
-        run: *record.cycle.run.0.as_bytes(),
+        id: id_number(record.id.0),
+        run: id_number(record.cycle.run.0),
         cycle: record.cycle.cycle.0,
         revision: record.revision.0,
         position: record.position.0,
@@ -218,7 +227,7 @@ pub fn encode_record(
         version: record.version,
         workflow: record.workflow,
         previous: record.previous,
-        causation: record.causation.map(|job| *job.0.as_bytes()),
+        causation: record.causation.map(|job| id_number(job.0)),
         actor: &record.actor,
     })?;
     let header_length = u16::try_from(header.len()).map_err(|_| {
@@ -239,6 +248,77 @@ pub fn encode_record(
     }))
 }
 
+/// A record taken apart but its event not decoded.
+struct Parts<'a> {
+    header: Header<'a>,
+    hash: Digest,
+    payload: Form<'a>,
+}
+
+/// Where a payload is.
+enum Form<'a> {
+    Inline(&'a [u8]),
+    Artifact { digest: Digest, length: u64 },
+}
+
+fn take_apart(bytes: &[u8]) -> Result<Parts<'_>, CodecError> {
+    let (length, rest) = split::<2>(open_envelope(bytes)?)?;
+    let (header_bytes, rest) = split_at(rest, usize::from(u16::from_le_bytes(*length)))?;
+    let header: Header<'_> = from_bytes(header_bytes)?;
+    let ([form], rest) = split::<1>(rest)?;
+    let (digest, payload) = match *form {
+        FORM_INLINE => (Digest::of(rest), Form::Inline(rest)),
+        FORM_ARTIFACT => {
+            let (digest, rest) = split::<32>(rest)?;
+            let (length, rest) = split::<8>(rest)?;
+            if !rest.is_empty() {
+                return Err(CodecError::Malformed("bytes after the payload's name".into()));
+            }
+            let digest = Digest::from_bytes(*digest);
+            (digest, Form::Artifact { digest, length: u64::from_le_bytes(*length) })
+        }
+        form => return Err(CodecError::Malformed(format!("payload form {form}"))),
+    };
+    let hash = record_hash(header.previous, header_bytes, digest);
+    Ok(Parts { header, hash, payload })
+}
+
+/// Where a record stands, and how it hangs in the chain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Skimmed {
+    /// The log that holds it.
+    pub(super) cycle: CycleId,
+    /// Its place in that log.
+    pub(super) revision: Revision,
+    /// Its place in the store.
+    pub(super) position: Position,
+    /// The hash of the record before it.
+    pub(super) previous: Digest,
+    /// Its hash.
+    pub(super) hash: Digest,
+}
+
+/// Reads all of a record but its event. The bytes may be anything.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are no record.
+pub(super) fn skim_record(bytes: &[u8]) -> Result<Skimmed, CodecError> {
+    let Parts { header, hash, .. } = take_apart(bytes)?;
+    Ok(Skimmed {
+        cycle: header.cycle(),
+        revision: Revision(header.revision),
+        position: Position(header.position),
+        previous: header.previous,
+        hash,
+    })
+}
+
+impl Header<'_> {
+    const fn cycle(&self) -> CycleId {
+        CycleId { run: RunId(number_id(self.run)), cycle: CycleNumber(self.cycle) }
+    }
+}
+
 /// Decodes a record and derives its hash. `load` fetches the payload of a record whose payload is an artifact.
 ///
 /// The bytes may be anything: this never panics and never allocates much more than they are long.
@@ -249,44 +329,30 @@ pub fn decode_record<E: From<CodecError>>(
     bytes: &[u8],
     load: impl FnOnce(&Digest) -> Result<Vec<u8>, E>,
 ) -> Result<Recorded, E> {
-    let rest = open_envelope(bytes)?;
-    let (length, rest) = split::<2>(rest)?;
-    let (header_bytes, rest) = split_at(rest, usize::from(u16::from_le_bytes(*length)))?;
-    let header: Header<'_> = from_bytes(header_bytes)?;
-    let ([form], rest) = split::<1>(rest)?;
-    let (payload_digest, event) = match *form {
-        FORM_INLINE => (Digest::of(rest), decode_event(header.version, rest)?),
-        FORM_ARTIFACT => {
-            let (digest, rest) = split::<32>(rest)?;
-            let (length, rest) = split::<8>(rest)?;
-            if !rest.is_empty() {
-                return Err(CodecError::Malformed("bytes after the payload's name".into()).into());
-            }
-            let digest = Digest::from_bytes(*digest);
+    let Parts { header, hash, payload } = take_apart(bytes)?;
+    let event = match payload {
+        Form::Inline(payload) => decode_event(header.version, payload)?,
+        Form::Artifact { digest, length: expected } => {
             let payload = load(&digest)?;
-            let (expected, actual) = (u64::from_le_bytes(*length), payload.len() as u64);
+            let actual = payload.len() as u64;
             if expected != actual {
                 return Err(CodecError::Length { expected, actual }.into());
             }
-            (digest, decode_event(header.version, &payload)?)
+            decode_event(header.version, &payload)?
         }
-        form => return Err(CodecError::Malformed(format!("payload form {form}")).into()),
     };
     Ok(Recorded {
-        id: EventId(Uuid::from_bytes(header.id)),
-        cycle: CycleId {
-            run: RunId(Uuid::from_bytes(header.run)),
-            cycle: CycleNumber(header.cycle),
-        },
+        id: EventId(number_id(header.id)),
+        cycle: header.cycle(),
         revision: Revision(header.revision),
         position: Position(header.position),
         recorded: Timestamp(header.recorded),
-        causation: header.causation.map(|job| JobId(Uuid::from_bytes(job))),
+        causation: header.causation.map(|job| JobId(number_id(job))),
         actor: header.actor.to_owned(),
         version: header.version,
         workflow: header.workflow,
         previous: header.previous,
-        hash: record_hash(header.previous, header_bytes, payload_digest),
+        hash,
         event,
     })
 }
@@ -302,7 +368,7 @@ fn decode_event(version: u16, bytes: &[u8]) -> Result<Event, CodecError> {
     }
 }
 
-/// Encodes a small value: a head, a queued job, a counter.
+/// Encodes a small value: a queued job, a counter.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     let bytes = to_bytes(value)?;
     Ok(envelope(bytes.len(), |envelope| envelope.extend_from_slice(&bytes)))

@@ -6,8 +6,10 @@
 //! in one atomic step before telling anybody about the change; if that fails, the ledger is ahead of the disk and must
 //! not be used any more.
 
-use super::codec::{self, ACTOR_MAX, CodecError, DEDUPE_MAX, Payload, VALUE_MAX};
+use super::codec::{self, ACTOR_MAX, CodecError, DEDUPE_MAX, Payload};
+use super::index::Index;
 use super::queue::{Change, Queue};
+use super::writes::Writes;
 use super::{
     Append, Commit, Committed, Head, LeaseRequest, NewEvent, Recorded, Settle, StoreError, keys,
 };
@@ -18,22 +20,8 @@ use crate::domain::ids::{
 };
 use crate::domain::job::{Job, NewJob};
 use crate::domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A key with its new value, or without one where it is to be removed.
-pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);
-
-/// A cycle's end as it is stored: what [`Head`] tells, and where in the store its last record stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct StoredHead {
-    /// How many records the log holds.
-    pub(super) next: u64,
-    /// The hash of the last.
-    pub(super) hash: Digest,
-    /// The position of the last.
-    pub(super) position: u64,
-}
 
 /// An [`Append`] with its events encoded.
 type EncodedAppend = (CycleId, Revision, Vec<(NewEvent, Payload)>);
@@ -108,7 +96,7 @@ const fn check_length(what: &'static str, length: usize, limit: usize) -> Result
 pub(super) struct Ledger {
     epoch: Epoch,
     position: Position,
-    heads: BTreeMap<CycleId, StoredHead>,
+    heads: BTreeMap<CycleId, Head>,
     queue: Queue,
     /// Whether large payloads are kept as artifacts.
     artifacts: bool,
@@ -126,37 +114,21 @@ impl Ledger {
         }
     }
 
-    /// Opens what a store that keeps large payloads as artifacts holds. The epoch is raised and the leases of
-    /// dead processes are given back; the owner makes these `writes` durable before anything else.
+    /// Opens what a store that keeps large payloads as artifacts holds. The epoch is raised and the leases of dead
+    /// processes are given back; the owner makes these `writes` durable before anything else.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if values do not fit together.
-    pub(super) fn load(source: &dyn Source, writes: &mut Vec<Write>) -> Result<Self, StoreError> {
+    pub(super) fn load(
+        source: &dyn Source,
+        index: &Index,
+        writes: &mut Writes,
+    ) -> Result<Self, StoreError> {
         let counter = |key: &[u8], what: &str| -> Result<u64, StoreError> {
             source.get(key)?.map_or(Ok(0), |value| codec::decode(&value).map_err(damaged(what)))
         };
         let epoch = Epoch(counter(keys::EPOCH, "the epoch")?).next();
         let token = FencingToken(counter(keys::TOKEN, "the newest fencing token")?);
-
-        let mut heads = BTreeMap::new();
-        let (mut records, mut position) = (0_u64, 0);
-        source.scan(keys::HEADS, &mut |key, value| {
-            let cycle = keys::head_cycle(key).ok_or_else(|| bad_key(key))?;
-            let head: StoredHead =
-                codec::decode(value).map_err(damaged(&format!("the head of cycle {cycle}")))?;
-            records = records.saturating_add(head.next);
-            position = head.position.max(position);
-            heads.insert(cycle, head);
-            Ok(())
-        })?;
-        // Positions have no gaps, so the last of them is also the number of records.
-        if records != position {
-            return Err(StoreError::Damaged {
-                what: format!(
-                    "the heads of all cycles count {records} events, but the last stands at position {position}"
-                ),
-            });
-        }
 
         let mut paused = BTreeSet::new();
         source.scan(keys::PAUSED, &mut |key, _| {
@@ -174,7 +146,8 @@ impl Ledger {
         })?;
         let (queue, changes) = Queue::load(epoch, token, paused, jobs);
 
-        let ledger = Self { epoch, position: Position(position), heads, queue, artifacts: true };
+        let (position, heads) = (index.position(), index.heads());
+        let ledger = Self { epoch, position, heads, queue, artifacts: true };
         put(writes, keys::EPOCH.to_vec(), &epoch.0)?;
         ledger.write_jobs(changes, writes)?;
         Ok(ledger)
@@ -185,11 +158,6 @@ impl Ledger {
         self.epoch
     }
 
-    /// The last event's position.
-    pub(super) const fn position(&self) -> Position {
-        self.position
-    }
-
     /// Checks a commit as a whole, then makes it.
     ///
     /// # Errors
@@ -197,7 +165,7 @@ impl Ledger {
     pub(super) fn commit(
         &mut self,
         commit: Prepared,
-        writes: &mut Vec<Write>,
+        writes: &mut Writes,
     ) -> Result<Committed, StoreError> {
         self.check_appends(&commit.appends)?;
         if let Some(settle) = &commit.settle {
@@ -231,7 +199,7 @@ impl Ledger {
         // A commit may append twice to a log and may begin the next one, so its own appends count.
         let mut next = BTreeMap::new();
         let length = |cycle: CycleId, next: &BTreeMap<CycleId, Revision>| {
-            next.get(&cycle).copied().or_else(|| Some(Revision(self.heads.get(&cycle)?.next)))
+            next.get(&cycle).copied().or_else(|| Some(self.heads.get(&cycle)?.next))
         };
         for (cycle, expected, events) in appends {
             let actual = length(*cycle, &next).unwrap_or_default();
@@ -255,7 +223,7 @@ impl Ledger {
         cycle: CycleId,
         new: Vec<(NewEvent, Payload)>,
         events: &mut Vec<Recorded>,
-        writes: &mut Vec<Write>,
+        writes: &mut Writes,
     ) -> Result<(), StoreError> {
         let Some(mut head) = (!new.is_empty()).then(|| self.head_or_start(cycle)) else {
             return Ok(());
@@ -265,7 +233,7 @@ impl Ledger {
             let mut record = Recorded {
                 id: event.id,
                 cycle,
-                revision: Revision(head.next),
+                revision: head.next,
                 position: self.position,
                 recorded: event.recorded,
                 causation: event.causation,
@@ -279,32 +247,25 @@ impl Ledger {
             let artifact = self.artifacts && payload.is_large();
             let value =
                 codec::encode_record(&mut record, &payload, artifact).map_err(cannot_encode)?;
-            debug_assert!(!self.artifacts || value.len() <= VALUE_MAX, "a record above the cap");
-            writes.push((keys::record(cycle, record.revision), Some(value)));
-            head = StoredHead {
-                next: head.next.saturating_add(1),
-                hash: record.hash,
-                position: self.position.0,
-            };
+            writes.record(cycle, self.position, record.hash, &value);
+            head = Head { next: head.next.next(), hash: record.hash };
             events.push(record);
         }
-        put(writes, keys::head(cycle), &head)?;
         self.heads.insert(cycle, head);
         Ok(())
     }
 
     /// A log's head; that of an empty log carries the hash its first record will point at.
-    fn head_or_start(&self, cycle: CycleId) -> StoredHead {
-        self.heads.get(&cycle).copied().unwrap_or_else(|| {
-            let before = before(cycle).and_then(|before| self.heads.get(&before));
-            StoredHead { next: 0, hash: before.map_or(Digest::ZERO, |head| head.hash), position: 0 }
+    fn head_or_start(&self, cycle: CycleId) -> Head {
+        self.head(cycle).unwrap_or_else(|| {
+            let before = before(cycle).and_then(|before| self.head(before));
+            Head { next: Revision(0), hash: before.map_or(Digest::ZERO, |head| head.hash) }
         })
     }
 
     /// The end of a log.
     pub(super) fn head(&self, cycle: CycleId) -> Option<Head> {
-        let head = self.heads.get(&cycle)?;
-        Some(Head { next: Revision(head.next), hash: head.hash })
+        self.heads.get(&cycle).copied()
     }
 
     /// Every run with its last cycle.
@@ -322,7 +283,7 @@ impl Ledger {
     pub(super) fn lease(
         &mut self,
         request: &LeaseRequest,
-        writes: &mut Vec<Write>,
+        writes: &mut Writes,
     ) -> Result<Option<Job>, StoreError> {
         let mut changes = Vec::new();
         let leased = self.lease_into(request, &mut changes, writes)?;
@@ -334,7 +295,7 @@ impl Ledger {
         &mut self,
         request: &LeaseRequest,
         changes: &mut Vec<Change>,
-        writes: &mut Vec<Write>,
+        writes: &mut Writes,
     ) -> Result<Option<Job>, StoreError> {
         let leased = self.queue.lease(request, changes);
         if leased.is_some() {
@@ -364,7 +325,7 @@ impl Ledger {
         &mut self,
         job: JobId,
         now: Timestamp,
-        writes: &mut Vec<Write>,
+        writes: &mut Writes,
     ) -> Result<Job, StoreError> {
         let mut changes = Vec::new();
         let job = self.queue.retry(job, now, &mut changes)?;
@@ -376,11 +337,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`StoreError::NoSuchJob`] if there is no such job.
-    pub(super) fn remove(
-        &mut self,
-        job: JobId,
-        writes: &mut Vec<Write>,
-    ) -> Result<Job, StoreError> {
+    pub(super) fn remove(&mut self, job: JobId, writes: &mut Writes) -> Result<Job, StoreError> {
         let mut changes = Vec::new();
         let job = self.queue.remove(job, &mut changes)?;
         self.write_jobs(changes, writes)?;
@@ -388,9 +345,13 @@ impl Ledger {
     }
 
     /// Holds back or releases a run.
-    pub(super) fn set_paused(&mut self, run: RunId, paused: bool, writes: &mut Vec<Write>) {
+    pub(super) fn set_paused(&mut self, run: RunId, paused: bool, writes: &mut Writes) {
         if self.queue.set_paused(run, paused) {
-            writes.push((keys::paused(run), paused.then(Vec::new)));
+            if paused {
+                writes.put(keys::paused(run), Vec::new());
+            } else {
+                writes.remove(keys::paused(run));
+            }
         }
     }
 
@@ -409,19 +370,15 @@ impl Ledger {
         self.queue.next_due()
     }
 
-    fn write_jobs(&self, changes: Vec<Change>, writes: &mut Vec<Write>) -> Result<(), StoreError> {
+    fn write_jobs(&self, changes: Vec<Change>, writes: &mut Writes) -> Result<(), StoreError> {
         for change in changes {
-            writes.push(match change {
+            match change {
                 Change::Put(queued) => {
                     let value = codec::encode_job(&queued).map_err(cannot_encode)?;
-                    debug_assert!(
-                        !self.artifacts || value.len() <= VALUE_MAX,
-                        "a job above the cap"
-                    );
-                    (keys::job(queued.job.id), Some(value))
+                    writes.put(keys::job(queued.job.id), value);
                 }
-                Change::Gone(job) => (keys::job(job), None),
-            });
+                Change::Gone(job) => writes.remove(keys::job(job)),
+            }
         }
         Ok(())
     }
@@ -434,9 +391,6 @@ pub(super) trait Source {
 
     /// Shows every key that begins with `prefix`, in order, with its value.
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
-
-    /// Shows the keys from `first` up to but without `end`, in order, with their values.
-    fn range(&self, first: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
     /// The artifact of that name.
     fn artifact(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
@@ -460,8 +414,8 @@ fn bad_key(key: &[u8]) -> StoreError {
     StoreError::Damaged { what: format!("a value lies under the wrong key {key:02x?}") }
 }
 
-fn put<T: Serialize>(writes: &mut Vec<Write>, key: Vec<u8>, value: &T) -> Result<(), StoreError> {
-    writes.push((key, Some(codec::encode(value).map_err(cannot_encode)?)));
+fn put<T: Serialize>(writes: &mut Writes, key: Vec<u8>, value: &T) -> Result<(), StoreError> {
+    writes.put(key, codec::encode(value).map_err(cannot_encode)?);
     Ok(())
 }
 

@@ -3,15 +3,15 @@
 //!
 //! Everything is gone when the last handle is dropped.
 
-use super::ledger::{Ledger, Prepared, Source, Visit, Write, check_request};
+use super::index::Index;
+use super::ledger::{Ledger, Prepared, Source, Visit, check_request};
+use super::writes::{Write, Writes};
 use super::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
     reader,
 };
 use crate::domain::digest::Digest;
-use crate::domain::ids::{
-    CycleId, CycleNumber, Epoch, FencingToken, JobId, Position, Revision, RunId,
-};
+use crate::domain::ids::{CycleId, CycleNumber, Epoch, FencingToken, JobId, Revision, RunId};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeMap;
@@ -28,6 +28,7 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct Inner {
     ledger: Ledger,
+    index: Index,
     tree: Tree,
     steps: u64,
 }
@@ -39,8 +40,9 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        let inner = Inner { ledger: Ledger::empty(), tree: Tree::default(), steps: 0 };
-        Self { inner: Mutex::new(inner) }
+        let ledger = Ledger::empty();
+        let (index, tree) = (Index::default(), Tree::default());
+        Self { inner: Mutex::new(Inner { ledger, index, tree, steps: 0 }) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -51,14 +53,16 @@ impl MemoryStore {
 
     fn ask<'a, T: Send + 'a>(
         &'a self,
-        work: impl FnOnce(&mut Ledger, &mut Vec<Write>) -> Result<T, StoreError> + Send + 'a,
+        work: impl FnOnce(&mut Ledger, &mut Writes) -> Result<T, StoreError> + Send + 'a,
     ) -> Answer<'a, T> {
         Box::pin(async move {
             let inner = &mut *self.inner();
-            let mut writes = Vec::new();
+            let mut writes = Writes::default();
             let answer = work(&mut inner.ledger, &mut writes)?;
-            inner.steps = inner.steps.saturating_add(u64::from(!writes.is_empty()));
+            inner.steps = inner.steps.saturating_add(u64::from(writes.len() > 0));
+            let (writes, appended) = writes.finish();
             inner.tree.write(writes);
+            inner.index.extend(appended);
             Ok(answer)
         })
     }
@@ -72,9 +76,13 @@ impl Default for MemoryStore {
 
 impl EventLog for MemoryStore {
     fn read(&self, cycle: CycleId, from: Revision, limit: usize) -> Answer<'_, Vec<Recorded>> {
-        Box::pin(
-            async move { reader::read(&self.inner().tree, cycle, from, limit, Position(u64::MAX)) },
-        )
+        Box::pin(async move {
+            let inner = self.inner();
+            match inner.index.stretch(cycle, from, limit) {
+                Some(stretch) => reader::read(&inner.tree, cycle, from, &stretch),
+                None => Ok(Vec::new()),
+            }
+        })
     }
 
     fn head(&self, cycle: CycleId) -> Answer<'_, Option<Head>> {
@@ -161,12 +169,6 @@ impl Source for Tree {
         self.0
             .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
-            .try_for_each(|(key, value)| visit(key, value))
-    }
-
-    fn range(&self, first: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.0
-            .range::<[u8], _>((Bound::Included(first), Bound::Excluded(end)))
             .try_for_each(|(key, value)| visit(key, value))
     }
 

@@ -3,12 +3,13 @@
 //! Shared by every backend that keeps keys and values; where these come from is the [`Source`]'s business.
 
 use super::codec::{self, CodecError};
-use super::ledger::{Source, StoredHead, before, damaged};
+use super::index::Stretch;
+use super::ledger::{Source, damaged};
+use super::writes::records;
 use super::{Recorded, StoreError, keys};
-use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, Position, Revision};
 
-/// Up to `limit` records of a log from revision `from`, each verified, none beyond position `durable`.
+/// The records of a stretch from revision `from` on, each verified.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] names the first record that does not fit, [`StoreError::Backend`] if reading fails.
@@ -16,100 +17,60 @@ pub(super) fn read(
     source: &dyn Source,
     cycle: CycleId,
     from: Revision,
-    limit: usize,
-    durable: Position,
+    stretch: &Stretch,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let Some(head) = head(source, cycle)? else {
-        // Without a head there must be no records either: then the head was lost.
-        let mut orphan = false;
-        let (first, end) = bounds(cycle, 0, 1);
-        source.range(&first, &end, &mut |_, _| {
-            orphan = true;
-            Ok(())
+    let mut read: Vec<Recorded> = Vec::with_capacity(stretch.places.len());
+    let (mut revision, mut previous) = (stretch.first, stretch.previous);
+    // Records that were written together lie in one chunk, which is then fetched once.
+    for places in stretch.places.chunk_by(|a, b| a.chunk == b.chunk) {
+        let Some(first) = places.first() else { continue };
+        let chunk = source.get(&keys::chunk(first.chunk))?.ok_or_else(|| StoreError::Damaged {
+            what: format!("{} is missing", name(cycle, revision)),
         })?;
-        return if orphan {
-            Err(StoreError::Damaged { what: format!("cycle {cycle} has records but no head") })
-        } else {
-            Ok(Vec::new())
-        };
-    };
-    let end = head.next.min(from.0.saturating_add(limit as u64));
-    if from.0 >= end {
-        return Ok(Vec::new());
+        let mut slots = places.iter().map(|place| place.slot).peekable();
+        for (slot, bytes) in (0..).zip(records(&chunk)) {
+            let fail = |what: &str| StoreError::Damaged {
+                what: format!("{}: {what}", name(cycle, revision)),
+            };
+            if slots.next_if_eq(&slot).is_none() {
+                continue;
+            }
+            let bytes = bytes.map_err(damaged(&name(cycle, revision)))?;
+            let record = codec::decode_record(bytes, |digest| {
+                source.artifact(digest).map_err(ReadError::Store)
+            })
+            .map_err(|error| match error {
+                ReadError::Codec(error) => damaged(&name(cycle, revision))(error),
+                ReadError::Store(error) => error,
+            })?;
+            let position = Position(first.chunk.0.saturating_add(u64::from(slot)));
+            if (record.cycle, record.revision, record.position) != (cycle, revision, position) {
+                return Err(fail("it is not where it belongs"));
+            }
+            if previous.is_some_and(|previous| previous != record.previous) {
+                return Err(fail("it does not continue the record before it"));
+            }
+            previous = Some(record.hash);
+            if revision >= from {
+                read.push(record);
+            }
+            revision = revision.next();
+        }
+        if slots.next().is_some() {
+            return Err(StoreError::Damaged {
+                what: format!("{} is missing", name(cycle, revision)),
+            });
+        }
     }
-
-    // The chain is checked from the record before the page, or for a log's first record from the cycle before.
-    let start = from.0.saturating_sub(1);
-    let mut previous = match start {
-        0 => Some(match before(cycle).map(|before| self::head(source, before)).transpose()? {
-            Some(Some(head)) => head.hash,
-            Some(None) | None => Digest::ZERO,
-        }),
-        _ => None,
-    };
-    let mut position = Position(0);
-    let mut expected = start;
-    let capacity = usize::try_from(end.saturating_sub(from.0)).unwrap_or(0).min(1 << 16);
-    let mut records: Vec<Recorded> = Vec::with_capacity(capacity);
-    let (first_key, end_key) = bounds(cycle, start, end);
-    source.range(&first_key, &end_key, &mut |key, value| {
-        let revision = Revision(expected);
-        let fail = |what: &str| StoreError::Damaged {
-            what: format!("{}: {what}", place(cycle, revision)),
-        };
-        if key != keys::record(cycle, revision) {
-            return Err(fail("it is missing"));
-        }
-        let record =
-            codec::decode_record(value, |digest| source.artifact(digest).map_err(ReadError::Store))
-                .map_err(|error| match error {
-                    ReadError::Codec(error) => damaged(&place(cycle, revision))(error),
-                    ReadError::Store(error) => error,
-                })?;
-        if (record.cycle, record.revision) != (cycle, revision) {
-            return Err(fail("it belongs elsewhere"));
-        }
-        if previous.is_some_and(|previous| previous != record.previous) {
-            return Err(fail("it does not continue the record before it"));
-        }
-        if record.position <= position {
-            return Err(fail("its position does not follow the one before it"));
-        }
-        if revision.0.saturating_add(1) == head.next
-            && (record.hash, record.position.0) != (head.hash, head.position)
-        {
-            return Err(fail("it is not the record that the log's head names"));
-        }
-        previous = Some(record.hash);
-        position = record.position;
-        expected = expected.saturating_add(1);
-        if revision >= from {
-            records.push(record);
-        }
-        Ok(())
-    })?;
-    if expected < end {
+    if stretch.last.is_some() && previous != stretch.last {
         return Err(StoreError::Damaged {
-            what: format!("cycle {cycle} ends after {expected} of {} events", head.next),
+            what: format!("the last event of cycle {cycle} is not the one that was acknowledged"),
         });
     }
-    // What another thread has just written but not yet synced could be gone after a power cut: nobody sees it before.
-    records.retain(|record| record.position <= durable);
-    Ok(records)
+    Ok(read)
 }
 
-fn head(source: &dyn Source, cycle: CycleId) -> Result<Option<StoredHead>, StoreError> {
-    source
-        .get(&keys::head(cycle))?
-        .map(|value| codec::decode(&value).map_err(damaged(&format!("the head of cycle {cycle}"))))
-        .transpose()
-}
-
-fn bounds(cycle: CycleId, first: u64, end: u64) -> (Vec<u8>, Vec<u8>) {
-    (keys::record(cycle, Revision(first)), keys::record(cycle, Revision(end)))
-}
-
-fn place(cycle: CycleId, revision: Revision) -> String {
+fn name(cycle: CycleId, revision: Revision) -> String {
     format!("event {revision} of cycle {cycle}")
 }
 

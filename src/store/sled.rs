@@ -15,7 +15,9 @@ mod state_dir;
 mod writer;
 
 use super::codec::Payload;
-use super::ledger::{Ledger, Prepared, Write, check_request};
+use super::index::Index;
+use super::ledger::{Ledger, Prepared, check_request};
+use super::writes::Writes;
 use super::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
     reader,
@@ -74,11 +76,12 @@ impl SledStore {
     pub fn open(dir: &Path, options: SledOptions) -> Result<Self, StoreError> {
         let state_dir = StateDir::open(dir, &options.holder)?;
         let disk = Disk::open(state_dir, &options)?;
-        let mut writes: Vec<Write> = Vec::new();
-        let ledger = Ledger::load(&disk, &mut writes)?;
-        disk.check_acknowledged(ledger.position())?;
+        let index = Index::load(&disk)?;
+        disk.check_acknowledged(index.position())?;
+        let mut writes = Writes::default();
+        let ledger = Ledger::load(&disk, &index, &mut writes)?;
+        disk.publish(|published| *published = index);
         disk.write(writes)?;
-        disk.publish(ledger.position());
         let (disk, epoch) = (Arc::new(disk), ledger.epoch());
         let writer = Writer::start(ledger, Arc::clone(&disk))?;
         Ok(Self { writer, disk, epoch })
@@ -92,7 +95,7 @@ impl SledStore {
 
     fn ask<'a, T: Send + 'static>(
         &'a self,
-        work: impl FnOnce(&mut Ledger, &mut Vec<Write>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut Ledger, &mut Writes) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<'a, T> {
         Box::pin(self.writer.ask(work))
     }
@@ -105,17 +108,11 @@ impl EventLog for SledStore {
             while records.len() < limit {
                 let page = PAGE.min(limit - records.len());
                 let next = Revision(from.0.saturating_add(records.len() as u64));
+                self.disk.check_poison()?;
+                let Some(stretch) = self.disk.published().stretch(cycle, next, page) else { break };
                 let disk = Arc::clone(&self.disk);
-                let read = blocking(move || {
-                    disk.check_poison()?;
-                    reader::read(&*disk, cycle, next, page, disk.published())
-                })
-                .await?;
-                let last = read.len() < page;
-                records.extend(read);
-                if last {
-                    break;
-                }
+                let read = move || reader::read(&*disk, cycle, next, &stretch);
+                records.append(&mut blocking(read).await?);
             }
             Ok(records)
         })

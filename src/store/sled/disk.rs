@@ -8,13 +8,15 @@ use crate::artifacts::{ArtifactError, Artifacts, sync_directory};
 use crate::domain::digest::Digest;
 use crate::domain::ids::Position;
 use crate::store::StoreError;
-use crate::store::ledger::{Source, Visit, Write};
+use crate::store::index::Index;
+use crate::store::ledger::{Source, Visit};
+use crate::store::writes::Writes;
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 /// The database, its artifacts and its lock.
 #[derive(Debug)]
@@ -25,7 +27,8 @@ pub(super) struct Disk {
     file: File,
     artifacts: Artifacts,
     barriers: AtomicU64,
-    published: AtomicU64,
+    // What readers may see: what is durable. A std lock, held for microseconds and never across an await.
+    published: RwLock<Index>,
     poison: OnceLock<String>,
     fail_barrier: Option<u64>,
     // Last, so that the lock is held until the database is closed.
@@ -65,15 +68,17 @@ impl Disk {
             file,
             artifacts,
             barriers: AtomicU64::new(0),
-            published: AtomicU64::new(0),
+            published: RwLock::new(Index::default()),
             poison: OnceLock::new(),
             fail_barrier: options.fail_barrier,
             state_dir,
         })
     }
 
-    /// Writes in one atomic step, and returns when it is durable.
-    pub(super) fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+    /// Writes in one atomic step, and lets readers see it once it is durable. What nobody synced could be gone after a
+    /// power cut, so nobody sees it before.
+    pub(super) fn write(&self, writes: Writes) -> Result<(), StoreError> {
+        let (writes, appended) = writes.finish();
         let mut batch = ::sled::Batch::default();
         for (key, value) in writes {
             match value {
@@ -82,7 +87,11 @@ impl Disk {
             }
         }
         guarded("write to the event log", || self.db.apply_batch(batch))?;
-        self.barrier()
+        self.barrier()?;
+        if !appended.is_empty() {
+            self.publish(|index| index.extend(appended));
+        }
+        Ok(())
     }
 
     /// Makes everything written so far durable.
@@ -101,17 +110,19 @@ impl Disk {
         self.file.sync_data().map_err(failed("sync the event log", true))
     }
 
-    /// Lets readers see everything up to this position, which is durable.
-    pub(super) fn publish(&self, position: Position) {
-        if self.published.swap(position.0, Ordering::Release) != position.0 {
-            // If it fails, a log that is cut later goes unnoticed; no event is lost by that.
-            let _lost = self.state_dir.note_acknowledged(position.0);
-        }
+    /// Changes what readers may see.
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Index)) {
+        let mut index = self.published.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut index);
+        let position = index.position();
+        drop(index);
+        // If this fails, a log that is cut later goes unnoticed; no event is lost by that.
+        let _lost = self.state_dir.note_acknowledged(position.0);
     }
 
-    /// The last position that readers may see.
-    pub(super) fn published(&self) -> Position {
-        Position(self.published.load(Ordering::Acquire))
+    /// What readers may see.
+    pub(super) fn published(&self) -> RwLockReadGuard<'_, Index> {
+        self.published.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compares what the log holds with what was once acknowledged: sled takes a log that was cut for a crash.
@@ -149,22 +160,6 @@ impl Disk {
     pub(super) const fn artifacts(&self) -> &Artifacts {
         &self.artifacts
     }
-
-    fn visit(
-        &self,
-        entries: impl FnOnce(&::sled::Tree) -> ::sled::Iter,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
-        guarded("read the event log", || {
-            for entry in entries(&self.db) {
-                let (key, value) = entry?;
-                if let Err(error) = visit(&key, &value) {
-                    return Ok(Err(error));
-                }
-            }
-            Ok(Ok(()))
-        })?
-    }
 }
 
 impl Source for Disk {
@@ -173,11 +168,15 @@ impl Source for Disk {
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.visit(|tree| tree.scan_prefix(prefix), visit)
-    }
-
-    fn range(&self, first: &[u8], end: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.visit(|tree| tree.range(first..end), visit)
+        guarded("read the event log", || {
+            for entry in self.db.scan_prefix(prefix) {
+                let (key, value) = entry?;
+                if let Err(error) = visit(&key, &value) {
+                    return Ok(Err(error));
+                }
+            }
+            Ok(Ok(()))
+        })?
     }
 
     fn artifact(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {

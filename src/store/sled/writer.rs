@@ -5,7 +5,8 @@
 
 use super::disk::{Disk, with_sources};
 use crate::store::StoreError;
-use crate::store::ledger::{Ledger, Write};
+use crate::store::ledger::Ledger;
+use crate::store::writes::Writes;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +18,7 @@ const GROUP: usize = 1024;
 const GROUP_BYTES: usize = 1024 * 1024;
 
 /// Works on the ledger; what it returns is called after the barrier with what became of the group.
-type Command = Box<dyn FnOnce(&mut Ledger, &mut Vec<Write>) -> Reply + Send>;
+type Command = Box<dyn FnOnce(&mut Ledger, &mut Writes) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
 
 /// The handle of the thread.
@@ -47,7 +48,7 @@ impl Writer {
     /// Has `work` done on the ledger and answers when what it wrote is durable.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Ledger, &mut Vec<Write>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut Ledger, &mut Writes) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
         let command: Command = Box::new(move |ledger, writes| {
@@ -88,26 +89,20 @@ impl Drop for Writer {
 fn serve(mut ledger: Ledger, mut mailbox: mpsc::Receiver<Command>, disk: &Disk) {
     let mut replies: Vec<Reply> = Vec::with_capacity(GROUP);
     while let Some(first) = mailbox.blocking_recv() {
-        let (mut writes, mut bytes, mut counted) = (Vec::new(), 0_usize, 0);
+        let mut writes = Writes::default();
         let mut next = Some(first);
         while let Some(command) = next {
             replies.push(command(&mut ledger, &mut writes));
-            for (key, value) in writes.iter().skip(counted) {
-                let length = key.len().saturating_add(value.as_ref().map_or(0, Vec::len));
-                bytes = bytes.saturating_add(length);
-            }
-            counted = writes.len();
-            let full = replies.len() >= GROUP || bytes >= GROUP_BYTES;
+            let full = replies.len() >= GROUP || writes.bytes() >= GROUP_BYTES;
             next = if full { None } else { mailbox.try_recv().ok() };
         }
         // The ledger is now ahead of the disk. If writing fails it stays so, which is why nothing uses it any more then:
         // only opening again tells what was written.
         let written = disk
             .check_poison()
-            .and_then(|()| if writes.is_empty() { Ok(()) } else { disk.write(writes) });
-        match &written {
-            Ok(()) => disk.publish(ledger.position()),
-            Err(cause) => disk.poison(cause),
+            .and_then(|()| if writes.len() == 0 { Ok(()) } else { disk.write(writes) });
+        if let Err(cause) = &written {
+            disk.poison(cause);
         }
         for reply in replies.drain(..) {
             reply(written.as_ref().map(|_| ()));

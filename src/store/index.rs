@@ -1,0 +1,134 @@
+//! Where each cycle's records are, in memory: built at opening, extended after each durable step.
+//!
+//! Opening reads every chunk once and checks whatever can be checked without decoding events: checksums, the chain, and
+//! that positions and revisions have no gaps. It takes about 0.2 s for 100,000 events; 16 bytes for each stay in memory.
+
+use super::codec::{self, Skimmed};
+use super::ledger::{Source, before, damaged};
+use super::writes::{Appended, Place, records};
+use super::{Head, StoreError, keys};
+use crate::domain::digest::Digest;
+use crate::domain::ids::{CycleId, Position, Revision};
+use std::collections::BTreeMap;
+
+/// One cycle's log.
+#[derive(Debug, Default, Clone)]
+struct Log {
+    places: Vec<Place>,
+    hash: Digest,
+}
+
+/// Every cycle's log.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Index {
+    logs: BTreeMap<CycleId, Log>,
+    position: Position,
+}
+
+/// A stretch of a log that is to be read.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    /// The revision of the first place.
+    pub(super) first: Revision,
+    /// Where its records are.
+    pub(super) places: Vec<Place>,
+    /// The hash that the first record must point at, where it is known.
+    pub(super) previous: Option<Digest>,
+    /// The hash that the last record must have, where it is the log's last.
+    pub(super) last: Option<Digest>,
+}
+
+impl Index {
+    /// Reads and checks every chunk.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] names the first record that does not fit.
+    pub(super) fn load(source: &dyn Source) -> Result<Self, StoreError> {
+        let mut index = Self::default();
+        source.scan(keys::CHUNKS, &mut |key, chunk| {
+            let first = index.position.next();
+            if key != keys::chunk(first) {
+                let what = format!("events from position {first} on are missing");
+                return Err(StoreError::Damaged { what });
+            }
+            for (slot, bytes) in (0..).zip(records(chunk)) {
+                let what = format!("the event at position {}", index.position.next());
+                let skimmed = bytes.and_then(codec::skim_record).map_err(damaged(&what))?;
+                index.check(&skimmed)?;
+                index.extend([Appended {
+                    cycle: skimmed.cycle,
+                    place: Place { chunk: first, slot },
+                    hash: skimmed.hash,
+                }]);
+            }
+            Ok(())
+        })?;
+        Ok(index)
+    }
+
+    fn check(&self, skimmed: &Skimmed) -> Result<(), StoreError> {
+        let Skimmed { cycle, revision, .. } = *skimmed;
+        let fail = |what: &str| {
+            Err(StoreError::Damaged { what: format!("event {revision} of cycle {cycle}: {what}") })
+        };
+        let next = self.head(cycle).map_or(Revision(0), |head| head.next);
+        if (skimmed.position, revision) != (self.position.next(), next) {
+            return fail("it is not where it belongs");
+        }
+        if skimmed.previous != self.last_hash(cycle) {
+            return fail("it does not continue the record before it");
+        }
+        Ok(())
+    }
+
+    /// Adds records that are durable now.
+    pub(super) fn extend(&mut self, appended: impl IntoIterator<Item = Appended>) {
+        for Appended { cycle, place, hash } in appended {
+            let log = self.logs.entry(cycle).or_default();
+            log.places.push(place);
+            log.hash = hash;
+            self.position = self.position.next();
+        }
+    }
+
+    /// The last event's position.
+    pub(super) const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The end of a log.
+    pub(super) fn head(&self, cycle: CycleId) -> Option<Head> {
+        let log = self.logs.get(&cycle)?;
+        Some(Head { next: Revision(log.places.len() as u64), hash: log.hash })
+    }
+
+    /// Every log's end.
+    pub(super) fn heads(&self) -> BTreeMap<CycleId, Head> {
+        self.logs.keys().filter_map(|&cycle| Some((cycle, self.head(cycle)?))).collect()
+    }
+
+    /// The hash that the next record of a log points at.
+    fn last_hash(&self, cycle: CycleId) -> Digest {
+        self.head(cycle)
+            .or_else(|| self.head(before(cycle)?))
+            .map_or(Digest::ZERO, |head| head.hash)
+    }
+
+    /// Up to `limit` records of a log from revision `from`, and one before them to check the chain from.
+    pub(super) fn stretch(&self, cycle: CycleId, from: Revision, limit: usize) -> Option<Stretch> {
+        let log = self.logs.get(&cycle)?;
+        let from = usize::try_from(from.0).ok()?;
+        let end = from.saturating_add(limit).min(log.places.len());
+        if from >= end {
+            return None;
+        }
+        let first = from.saturating_sub(1);
+        let started = || before(cycle).and_then(|before| self.head(before));
+        Some(Stretch {
+            first: Revision(first as u64),
+            places: log.places.get(first..end)?.to_vec(),
+            previous: (first == 0).then(|| started().map_or(Digest::ZERO, |head| head.hash)),
+            last: (end == log.places.len()).then_some(log.hash),
+        })
+    }
+}
