@@ -205,7 +205,7 @@ fn a_model_that_does_not_fit_says_what_does_not() {
     let (_folder, model) = Linear::default().saved();
     fails(&model, &[5], &["input `x` has shape [?, 4]", "samples have shape [?, 5]"]);
     let (_folder, model) = Linear { classes: 10, ..Linear::default() }.saved();
-    fails(&model, &[4], &["output `logits` has shape [?, 10]", "[?, 3] is needed"]);
+    fails(&model, &[4], &["output `logits` has shape", ", 10]", ", 3] is needed"]);
     let input = vec![Some(16), Some(4)];
     let (_folder, model) = Linear { input, ..Linear::default() }.saved();
     fails(&model, &[4], &["batches of exactly 16", "open batch axis"]);
