@@ -1,1 +1,259 @@
-//! (to come)
+//! The command line. One file per subcommand under `cli/`; nothing in here decides anything about learning.
+//!
+//! # Exit codes
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | unexpected error |
+//! | 2 | wrong usage, workflow, pool, model or id |
+//! | 3 | the run failed: a step failed for good; remove the cause and `gleaner resume` |
+//! | 4 | another process has the state directory |
+//! | 5 | the state directory is damaged, unwritable or of a newer version |
+//! | 130 | interrupted |
+
+mod doctor;
+mod error;
+mod jobs;
+mod log;
+mod output;
+mod run;
+mod runtime;
+mod screen;
+mod session;
+mod status;
+mod validate;
+
+use crate::control::{Request, Response};
+use clap::{Args, Parser, Subcommand};
+use error::CliError;
+use output::Output;
+use session::Session;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 unexpected error; 2 wrong usage, workflow, pool, model or id; 3 the run failed, `gleaner resume` \
+goes on; 4 another process has the state directory; 5 the state directory is damaged, unwritable or of a newer version; \
+130 interrupted.";
+
+/// Active learning that runs itself, survives anything, and can prove what it did.
+#[derive(Debug, Parser)]
+#[command(name = "gleaner", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    /// The directory that keeps runs, jobs and models.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".gleaner",
+        env = "GLEANER_STATE"
+    )]
+    state: PathBuf,
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Show more of what happens inside (twice: even more); the variable GLEANER_LOG says it in detail.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Show errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a run of a workflow and work on it until it ends.
+    Run {
+        /// The workflow file.
+        workflow: PathBuf,
+        #[command(flatten)]
+        overrides: Overrides,
+        #[command(flatten)]
+        install: Install,
+    },
+    /// Go on with a run that crashed, failed, was interrupted or paused.
+    Resume {
+        /// The run, by the beginning or the end of its id [default: the newest unfinished one].
+        run: Option<String>,
+        #[command(flatten)]
+        install: Install,
+    },
+    /// Show where a run stands, cycle by cycle.
+    Status {
+        /// The run, by the beginning or the end of its id [default: the newest].
+        run: Option<String>,
+        /// Every run, one line each.
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
+    },
+    /// Show what happened in a run.
+    Log {
+        /// The run, by the beginning or the end of its id [default: the newest].
+        run: Option<String>,
+        /// Of this cycle only.
+        #[arg(long, value_name = "N")]
+        cycle: Option<u32>,
+        /// Go on as things happen, until the run ends.
+        #[arg(long)]
+        follow: bool,
+    },
+    /// List unfinished jobs, retry dead ones, remove one.
+    Jobs {
+        #[command(subcommand)]
+        action: Option<JobsAction>,
+    },
+    /// End a run for good.
+    Cancel {
+        /// The run [default: the newest unfinished one].
+        run: Option<String>,
+        /// Why; kept in the log.
+        #[arg(long, default_value = "cancelled on the command line")]
+        reason: String,
+    },
+    /// Hold a run back after the step under way, until `resume`.
+    Pause {
+        /// The run [default: the newest unfinished one].
+        run: Option<String>,
+    },
+    /// Check a workflow file and show what it asks for.
+    Validate {
+        /// The workflow file.
+        workflow: PathBuf,
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+    /// Show what runs models on this machine, and how to get something faster.
+    Doctor,
+    /// Install or list inference runtimes.
+    Runtime {
+        #[command(subcommand)]
+        action: RuntimeAction,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Overrides {
+    /// Another value for a key of the workflow, for example `selector.strategy=random`.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Another seed: the same as `--set run.seed=N`.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Overrides {
+    fn all(&self) -> Vec<(String, String)> {
+        let seed = self.seed.map(|seed| ("run.seed".to_owned(), seed.to_string()));
+        self.set.iter().cloned().chain(seed).collect()
+    }
+}
+
+#[derive(Debug, Args)]
+struct Install {
+    /// Do not install an inference runtime if there is none; fail instead.
+    #[arg(long)]
+    no_install: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum JobsAction {
+    /// List unfinished jobs.
+    List,
+    /// Give a dead job new tries.
+    Retry {
+        /// The job, by the beginning or the end of its id.
+        job: String,
+    },
+    /// Remove a job; its run stands still until `gleaner resume`.
+    Cancel {
+        /// The job, by the beginning or the end of its id.
+        job: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RuntimeAction {
+    /// Install the pinned onnxruntime into the user's cache folder.
+    Install {
+        /// The build for NVIDIA GPUs.
+        #[arg(long)]
+        gpu: bool,
+    },
+    /// List the runtimes that were found, and why others were not taken.
+    List,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        Some(_) | None => {
+            Err("expected KEY=VALUE, for example selector.strategy=random".to_owned())
+        }
+    }
+}
+
+/// Parses the command line, does what it says, and answers the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let verbosity = if cli.quiet { -1 } else { i8::try_from(cli.verbose).unwrap_or(i8::MAX) };
+    crate::telemetry::init(verbosity, false);
+    let output = Output::new(cli.json);
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Io)
+        .and_then(|runtime| {
+            let result = runtime.block_on(dispatch(&cli, &output));
+            // A step that did not stop in time must not hold the process: its job is given back by the next opening.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
+    match &cli.command {
+        Command::Run { workflow, overrides, install } => {
+            run::run(cli, output, workflow, &overrides.all(), install).await
+        }
+        Command::Resume { run, install } => run::resume(cli, output, run.as_deref(), install).await,
+        Command::Status { run, all } => status::status(cli, output, run.clone(), *all).await,
+        Command::Log { run, cycle, follow } => {
+            log::log(cli, output, run.clone(), *cycle, *follow).await
+        }
+        Command::Jobs { action } => jobs::jobs(cli, output, action.as_ref()).await,
+        Command::Cancel { run, reason } => {
+            change(cli, output, Request::Cancel { run: run.clone(), reason: reason.clone() }).await
+        }
+        Command::Pause { run } => change(cli, output, Request::Pause { run: run.clone() }).await,
+        Command::Validate { workflow, overrides } => {
+            validate::validate(output, workflow, &overrides.all())
+        }
+        Command::Doctor => doctor::doctor(output),
+        Command::Runtime { action: RuntimeAction::Install { gpu } } => {
+            runtime::install(output, *gpu)
+        }
+        Command::Runtime { action: RuntimeAction::List } => runtime::list(output),
+    }
+}
+
+/// Asks for a change and says what happened.
+async fn change(cli: &Cli, output: &Output, request: Request) -> Result<ExitCode, CliError> {
+    let session = Session::open_to_ask(&cli.state).await?;
+    if let Response::Done(text) = session.ask(request).await? {
+        output.line(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

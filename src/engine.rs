@@ -334,6 +334,22 @@ impl Engine {
         Ok(RunStatus::new(&live, paused, &jobs))
     }
 
+    /// The workflow of a run.
+    ///
+    /// # Errors
+    /// As [`Engine::status`].
+    pub async fn definition(&self, run: RunId) -> Result<Arc<Definition>, EngineError> {
+        let live = self.inner.live(run).await?;
+        let live = live.lock().await;
+        Ok(Arc::clone(&live.definition))
+    }
+
+    /// Where models, scores and workflows are.
+    #[must_use]
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.inner.artifacts
+    }
+
     /// Up to `limit` records of a cycle's log from revision `from`.
     ///
     /// # Errors

@@ -1,2 +1,9 @@
-//! (to come)
-fn main() {}
+//! The `gleaner` program. Everything it does is in the library; see [`gleaner::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before any other thread exists: the environment can be changed safely only then.
+    gleaner::inference::runtime::forbid_telemetry();
+    gleaner::cli::main()
+}

@@ -1,1 +1,18 @@
-//! (to come)
+//! Where tracing events go: standard error, as `GLEANER_LOG` asks (`info`, `gleaner::engine=debug` ...; warnings only unless set).
+
+use tracing_subscriber::EnvFilter;
+
+/// Sets the process's subscriber up; one that is there already stays. `verbosity` raises or lowers what is shown where
+/// `GLEANER_LOG` does not say: 0 shows warnings, 1 steps, 2 details, less than 0 errors only. `json` writes JSON Lines.
+pub fn init(verbosity: i8, json: bool) {
+    let level = match verbosity {
+        i8::MIN..=-1 => "error",
+        0 => "warn",
+        1 => "gleaner=info,warn",
+        2..=i8::MAX => "gleaner=debug,info",
+    };
+    let filter = EnvFilter::try_from_env("GLEANER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error only says that a host has set its own subscriber, which is the one that should be used.
+    drop(if json { builder.json().try_init() } else { builder.try_init() });
+}

@@ -128,6 +128,22 @@ pub struct CycleSummary {
     pub acceptance: Option<KpiChecked>,
 }
 
+impl CycleSummary {
+    /// A cycle that begins with `labelled` labels.
+    #[must_use]
+    pub const fn new(cycle: CycleNumber, labelled: u64) -> Self {
+        Self {
+            cycle,
+            batch: 0,
+            labelled,
+            gate: None,
+            checkpoints: None,
+            promoted: false,
+            acceptance: None,
+        }
+    }
+}
+
 /// An event that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{event} cannot follow in a run that is {phase} (cycle {cycle}): {why}")]
@@ -323,15 +339,7 @@ impl Run {
         self.selector_model = started.selector_model;
         self.picks.clear();
         self.phase = Phase::Selecting;
-        self.history.push(CycleSummary {
-            cycle: self.cycle,
-            batch: 0,
-            labelled: self.labelled(),
-            gate: None,
-            checkpoints: None,
-            promoted: false,
-            acceptance: None,
-        });
+        self.history.push(CycleSummary::new(self.cycle, self.labelled()));
     }
 
     fn check_batch(&self, batch: &BatchSelected) -> Result<(), String> {

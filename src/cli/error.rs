@@ -1,0 +1,94 @@
+//! What a subcommand can fail with, and the exit code that says so.
+
+use crate::control::ControlError;
+use crate::engine::EngineError;
+use crate::inference::InferenceError;
+use crate::store::StoreError;
+use crate::workflow::WorkflowError;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Workflow(#[from] WorkflowError),
+    #[error("cannot use the workflow {}", file.display())]
+    Start { file: PathBuf, source: EngineError },
+    #[error("no models can be run on this machine")]
+    Runtime(#[from] InferenceError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error(
+        "{} is in use by {holder}: `status`, `log`, `jobs`, `pause` and `cancel` work beside it, another `run` needs another --state",
+        path.display()
+    )]
+    InUse { path: PathBuf, holder: String },
+    #[error(transparent)]
+    Store(StoreError),
+    #[error("{} holds no runs: start one with `gleaner run WORKFLOW`, or name its directory with --state", path.display())]
+    NoState { path: PathBuf },
+    #[error("{0}")]
+    Refused(String),
+    #[error("input or output failed")]
+    Io(#[source] std::io::Error),
+    /// Whoever read our output has gone; nothing is left to say.
+    #[error("nobody reads the output")]
+    BrokenPipe,
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Locked { path, holder } => Self::InUse { path, holder },
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl CliError {
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::BrokenPipe => 0,
+            Self::Workflow(_) | Self::NoState { .. } | Self::Refused(_) => 2,
+            Self::Start { source, .. } => engine_code(source, 2),
+            Self::Engine(error) => engine_code(error, 1),
+            Self::Control(ControlError::Engine(error)) => engine_code(error, 2),
+            Self::Control(_) => 2,
+            Self::InUse { .. } => 4,
+            Self::Store(error) => store_code(error),
+            Self::Runtime(_) | Self::Io(_) => 1,
+        })
+    }
+}
+
+fn engine_code(error: &EngineError, otherwise: u8) -> u8 {
+    match error {
+        EngineError::Store(error) => store_code(error),
+        EngineError::IllegalLog { .. } | EngineError::UnreadableWorkflow { .. } => 5,
+        EngineError::Artifact(_) | EngineError::Contended { .. } => 1,
+        EngineError::Pool(_)
+        | EngineError::Inference(_)
+        | EngineError::Refused(_)
+        | EngineError::Contradiction { .. }
+        | EngineError::UnknownRun { .. }
+        | EngineError::Ended { .. } => otherwise,
+    }
+}
+
+const fn store_code(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Locked { .. } => 4,
+        StoreError::Damaged { .. }
+        | StoreError::TooNew { .. }
+        | StoreError::NotWritable { .. }
+        | StoreError::Backend { .. }
+        | StoreError::Poisoned { .. } => 5,
+        StoreError::NoSuchJob { .. } => 2,
+        StoreError::Conflict { .. }
+        | StoreError::Closed { .. }
+        | StoreError::TooLong { .. }
+        | StoreError::Fenced { .. } => 1,
+    }
+}

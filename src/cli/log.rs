@@ -1,0 +1,121 @@
+//! `gleaner log`: what happened, record by record.
+
+use super::Cli;
+use super::error::CliError;
+use super::output::{Output, Style};
+use super::session::Session;
+use crate::control::{Cursor, LogRecord, Request, Response};
+use crate::domain::event::{Event, KpiStage};
+use std::process::ExitCode;
+
+pub(super) async fn log(
+    cli: &Cli,
+    output: &Output,
+    run: Option<String>,
+    cycle: Option<u32>,
+    follow: bool,
+) -> Result<ExitCode, CliError> {
+    let mut session = Session::open_to_ask(&cli.state).await?;
+    // Nobody else can write while this process has the state directory.
+    let waits = follow && session.is_there();
+    let mut run = run;
+    let mut from = Cursor { cycle: cycle.unwrap_or(1), ..Cursor::START };
+    loop {
+        let request = Request::Log { run: run.clone(), cycle, from, wait: waits };
+        let (again, response) = session.ask_again(request).await?;
+        session = again;
+        let Response::Log { records, next, over } = response else { break };
+        for record in &records {
+            // A newer run may start while this one is read.
+            run.get_or_insert_with(|| record.run.clone());
+            show(output, record)?;
+        }
+        if over || (records.is_empty() && !waits) {
+            break;
+        }
+        from = next;
+    }
+    if follow && !waits {
+        output.note("nobody works on this state directory now, so nothing follows");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(output: &Output, record: &LogRecord) -> Result<(), CliError> {
+    if output.json {
+        return output.json(record);
+    }
+    let time: String = record.recorded.chars().skip(11).take(12).collect();
+    let name = output.style(Style::Bold, &format!("{:<14}", record.name));
+    output.line(&format!(
+        "{:>3}.{:<3} {time} {name} {}",
+        record.cycle,
+        record.revision,
+        sentence(&record.event)
+    ))
+}
+
+/// An event in one line.
+fn sentence(event: &Event) -> String {
+    match event {
+        Event::RunStarted(run) => {
+            format!(
+                "{} with seed {}, {} classes, workflow {}",
+                run.name,
+                run.seed,
+                run.classes.len(),
+                run.workflow.short()
+            )
+        }
+        Event::CycleStarted(cycle) => format!(
+            "{} labels, pool {}, model {}",
+            cycle.labelled,
+            cycle.pool.short(),
+            cycle.selector_model.map_or_else(|| "none yet".to_owned(), |model| model.short())
+        ),
+        Event::BatchSelected(batch) => format!(
+            "{} of {} by {}{}{}",
+            batch.picks.len(),
+            batch.candidates,
+            batch.strategy,
+            batch.cutoff.map_or_else(String::new, |cutoff| format!(", cutoff {cutoff:.4}")),
+            batch.provider.as_ref().map_or_else(String::new, |provider| format!(", {provider}"))
+        ),
+        Event::Annotated(annotated) => {
+            let by = annotated.labels.first().map_or("nobody", |label| label.annotator.as_str());
+            format!("{} labels by {by}", annotated.labels.len())
+        }
+        Event::KpiChecked(checked) => format!(
+            "{} {} {:.4} on {} of {} samples, target {}: {:?}",
+            match checked.stage {
+                KpiStage::Gate => "gate:",
+                KpiStage::Acceptance => "acceptance:",
+            },
+            checked.metric,
+            checked.value,
+            checked.estimator,
+            checked.n,
+            checked.target,
+            checked.verdict
+        ),
+        Event::Trained(trained) => format!(
+            "{} checkpoints from {} labels",
+            trained.checkpoints.len(),
+            trained.train_samples
+        ),
+        Event::ModelSelected(selected) => {
+            format!("{}: {}", selected.winner.short(), selected.reason)
+        }
+        Event::CycleEnded(ended) => format!("{} labels", ended.labelled),
+        Event::CycleFailed(failed) => {
+            format!("{} after {} tries: {}", failed.step, failed.attempts, failed.cause)
+        }
+        Event::CycleCancelled(cancelled) => cancelled.reason.clone(),
+        Event::RunEnded(ended) => {
+            format!(
+                "{:?} after {} cycles with {} labels",
+                ended.reason, ended.cycles, ended.labelled
+            )
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Who answers a subcommand: an engine opened here, or the process that has the state directory.
+
+use super::error::CliError;
+use crate::control::{self, Request, Response};
+use crate::engine::{Engine, EngineBuilder};
+use crate::inference::InstallPolicy;
+use crate::store::StoreError;
+use crate::store::sled::{SledOptions, SledStore};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// An open state directory, here or there.
+pub(super) enum Session {
+    /// This process has it.
+    Here(Engine),
+    /// Another process has it.
+    There {
+        /// Where.
+        state: PathBuf,
+        /// What to say if nobody answers.
+        holder: StoreError,
+    },
+}
+
+impl Session {
+    /// Opens a state directory that exists, to look or to change something.
+    pub(super) async fn open_to_ask(state: &Path) -> Result<Self, CliError> {
+        Self::open(state, InstallPolicy::Forbidden).await
+    }
+
+    /// Opens a state directory that exists.
+    pub(super) async fn open(state: &Path, install: InstallPolicy) -> Result<Self, CliError> {
+        if !state.join("format").exists() && !state.join("log").exists() {
+            return Err(CliError::NoState { path: state.to_owned() });
+        }
+        match engine(state).await {
+            Ok(builder) => Ok(Self::Here(builder.install(install).build())),
+            Err(error @ StoreError::Locked { .. }) => {
+                Ok(Self::There { state: state.to_owned(), holder: error })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Has a request answered.
+    pub(super) async fn ask(self, request: Request) -> Result<Response, CliError> {
+        self.ask_again(request).await.map(|(_, response)| response)
+    }
+
+    /// Has a request answered, and keeps the session for the next one.
+    pub(super) async fn ask_again(self, request: Request) -> Result<(Self, Response), CliError> {
+        match self {
+            Self::Here(engine) => {
+                let response = control::handle(&engine, request).await?;
+                Ok((Self::Here(engine), response))
+            }
+            Self::There { state, holder } => match control::ask(&state, &request).await {
+                Some(Response::Refused(text)) => Err(CliError::Refused(text)),
+                Some(response) => Ok((Self::There { state, holder }, response)),
+                None => Err(holder.into()),
+            },
+        }
+    }
+
+    /// Whether another process works on the runs.
+    pub(super) const fn is_there(&self) -> bool {
+        matches!(self, Self::There { .. })
+    }
+}
+
+/// An engine on the state directory, which is created if it is missing.
+pub(super) async fn engine(state: &Path) -> Result<EngineBuilder, StoreError> {
+    let path = state.to_owned();
+    let options = SledOptions { holder: holder(), ..SledOptions::default() };
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, options)).await;
+    let store = opened.map_err(|join| StoreError::Backend {
+        operation: "open the state directory",
+        outcome_unknown: false,
+        source: Box::new(join),
+    })??;
+    let artifacts = store.artifacts().clone();
+    Ok(Engine::builder(Arc::new(store), artifacts))
+}
+
+/// This process, for whoever finds the state directory in use.
+fn holder() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| format!(" on {}", name.trim()))
+        .unwrap_or_default();
+    let command: Vec<String> = std::env::args().skip(1).take(3).collect();
+    format!("process {}{host} (gleaner {})", std::process::id(), command.join(" "))
+}
