@@ -98,6 +98,12 @@ fn append(base: &Path, runtime: &Runtime, producers: usize, each: usize) {
 }
 
 async fn append_round(store: &Arc<SledStore>, round: usize, producers: usize, each: usize) {
+    if producers == 1 {
+        for index in 0..each {
+            store.commit(appending(cycle(round, 1), index, vec![new_event(index)])).await.unwrap();
+        }
+        return;
+    }
     let tasks: Vec<_> = (0..producers)
         .map(|producer| {
             let store = Arc::clone(store);

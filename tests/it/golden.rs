@@ -176,3 +176,49 @@ fn both_forms_of_a_payload_have_the_same_hash() {
     let read = decode_record(&short, |_| Ok::<_, CodecError>(payload.bytes().to_vec())).unwrap();
     assert_eq!(read.hash, inline.hash);
 }
+
+fn decode_anything(bytes: &[u8]) {
+    // Whatever it answers; a panic, a hang or a huge allocation would end the test.
+    let _record = decode_record(bytes, |_| Ok::<_, CodecError>(bytes.to_vec()));
+    let _job = decode_job(bytes);
+}
+
+/// Makes the checksum right again, so that what lies behind it is reached.
+fn reseal(bytes: &mut [u8]) {
+    if let Some((head, rest)) = bytes.split_at_mut_checked(6) {
+        head[0] = 1;
+        head[1] = 1;
+        head[2..].copy_from_slice(&crc32fast::hash(rest).to_le_bytes());
+    }
+}
+
+#[test]
+fn decoding_arbitrary_bytes_never_panics() {
+    fn property(mut bytes: Vec<u8>) {
+        decode_anything(&bytes);
+        reseal(&mut bytes);
+        decode_anything(&bytes);
+    }
+    quickcheck::QuickCheck::new().tests(20_000).quickcheck(property as fn(Vec<u8>));
+}
+
+#[test]
+fn decoding_mutated_values_never_panics() {
+    fn property(which: usize, changes: Vec<(u16, u8)>, cut: Option<u16>, sealed: bool) {
+        let mut values = records();
+        values.extend(jobs());
+        let index = which % values.len();
+        let mut bytes = values.swap_remove(index).bytes;
+        for (place, value) in changes {
+            let place = usize::from(place) % bytes.len();
+            bytes[place] = value;
+        }
+        bytes.truncate(cut.map_or(bytes.len(), |cut| usize::from(cut) % bytes.len()));
+        if sealed {
+            reseal(&mut bytes);
+        }
+        decode_anything(&bytes);
+    }
+    type Property = fn(usize, Vec<(u16, u8)>, Option<u16>, bool);
+    quickcheck::QuickCheck::new().tests(5_000).quickcheck(property as Property);
+}

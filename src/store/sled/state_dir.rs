@@ -6,6 +6,7 @@ use crate::artifacts::{create_directory, sync_directory};
 use crate::store::StoreError;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The format of everything in the directory; raised when an older gleaner could not read it any more.
@@ -44,9 +45,7 @@ impl StateDir {
     /// Notes the last durable position, after its barrier. Not synced itself: it then never says more than the log
     /// holds, and still tells a log that was cut or replaced by an older one, which sled takes for a crash.
     pub(super) fn note_acknowledged(&self, position: u64) -> io::Result<()> {
-        let mut file = &self.acknowledged;
-        file.rewind()?;
-        file.write_all(format!("{position:020}\n").as_bytes())
+        self.acknowledged.write_all_at(format!("{position:020}\n").as_bytes(), 0)
     }
 
     /// The last position noted; 0 where nothing readable was.
