@@ -70,7 +70,7 @@ pub(super) async fn resume(
     if status.state == RunState::Ended {
         return finish(output, &engine, &status);
     }
-    prepare(output, &engine.definition(run).await?, install)?;
+    prepare(output, &*engine.definition(run).await?, install)?;
     engine.resume(run).await?;
     if !output.json {
         output.line(&format!(

@@ -313,7 +313,7 @@ async fn jobs_are_leased_by_priority_then_age(store: Shared) {
     let new = |id, kind, priority| NewJob { kind, priority, ..job(id) };
     enqueue(&*store, vec![new(9, JobKind::Train, 0), new(1, JobKind::Select, 0)]).await;
     enqueue(&*store, vec![new(5, JobKind::Gate, 3), new(4, JobKind::Select, -1)]).await;
-    enqueue(&*store, vec![new(3, JobKind::Accept, 3)]).await;
+    enqueue(&*store, vec![new(3, JobKind::SelectModel, 3)]).await;
     let mut order = Vec::new();
     while let Some(job) = lease(&*store, 1).await {
         order.push(job.id);

@@ -120,7 +120,8 @@ async fn live_and_die(dir: &Path, dies_at: Option<(u64, Side)>) -> u64 {
     let (store, artifacts) = sled(dir);
     let store = Arc::new(DyingStore::new(store, dies_at));
     // One worker, so that the count of steps is the same each time.
-    let engine = Engine::builder(Arc::clone(&store) as Arc<dyn Store>, artifacts).workers(1).build();
+    let engine =
+        Engine::builder(Arc::clone(&store) as Arc<dyn Store>, artifacts).workers(1).build();
     if let Ok(run) = engine.start(small(), &workflows()).await {
         let settled = async {
             drop(engine.settled(run).await);

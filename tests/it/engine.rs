@@ -154,7 +154,15 @@ async fn a_run_goes_through_its_cycles_and_ends() {
     let status = settle(&engine, run).await;
     assert_eq!((status.state, status.ended), (RunState::Ended, Some(EndReason::MaxCycles)));
     let names: Vec<&str> = world.events(&engine, run).await.iter().map(Event::name).collect();
-    let cycle = ["CycleStarted", "BatchSelected", "Annotated", "Trained", "ModelSelected", "KpiChecked", "CycleEnded"];
+    let cycle = [
+        "CycleStarted",
+        "BatchSelected",
+        "Annotated",
+        "Trained",
+        "ModelSelected",
+        "KpiChecked",
+        "CycleEnded",
+    ];
     let expected = [&["RunStarted"], &cycle[..], &cycle[..], &["RunEnded"]].concat();
     assert_eq!(names, expected);
 }
@@ -218,8 +226,12 @@ async fn a_step_that_fails_for_good_fails_the_cycle_and_resume_goes_on() {
     let status = settle(&engine, run).await;
     assert_eq!(status.state, RunState::Ended);
     assert_eq!(status.semantic_digest, smooth_digest().await);
-    let failures =
-        world.events(&engine, run).await.iter().filter(|event| event.name() == "CycleFailed").count();
+    let failures = world
+        .events(&engine, run)
+        .await
+        .iter()
+        .filter(|event| event.name() == "CycleFailed")
+        .count();
     assert_eq!(failures, 1);
 }
 
@@ -251,7 +263,11 @@ async fn a_step_that_panics_has_failed_and_the_engine_lives() {
     let engine = world.engine().reactor(JobKind::Train, step).build();
     let run = world.start(&engine).await;
     assert_eq!(settle(&engine, run).await.state, RunState::Ended);
-    assert_eq!(tries.load(Ordering::SeqCst), 3, "one panic, and one training in each of two cycles");
+    assert_eq!(
+        tries.load(Ordering::SeqCst),
+        3,
+        "one panic, and one training in each of two cycles"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -346,7 +362,9 @@ async fn a_cancelled_run_ends_at_once_and_the_step_under_way_is_refused() {
     assert_eq!((status.state, status.ended), (RunState::Ended, Some(EndReason::Cancelled)));
     assert_eq!(status.jobs, []);
     let events = world.events(&engine, run).await;
-    assert!(matches!(&events[events.len() - 2], Event::CycleCancelled(cancelled) if cancelled.reason == "wrong pool"));
+    assert!(
+        matches!(&events[events.len() - 2], Event::CycleCancelled(cancelled) if cancelled.reason == "wrong pool")
+    );
     assert!(matches!(engine.cancel(run, "again").await, Err(EngineError::Ended { .. })));
     assert!(matches!(engine.resume(run).await, Err(EngineError::Ended { .. })));
 }
@@ -399,8 +417,12 @@ async fn no_more_jobs_of_a_kind_run_at_once_than_its_limit() {
         inside.fetch_sub(1, Ordering::SeqCst);
         Ok(trained(step))
     });
-    let engine =
-        world.engine().workers(8).limit(JobKind::Train, 1).reactor(JobKind::Train, training).build();
+    let engine = world
+        .engine()
+        .workers(8)
+        .limit(JobKind::Train, 1)
+        .reactor(JobKind::Train, training)
+        .build();
     let mut runs = Vec::new();
     for _ in 0..8 {
         runs.push(world.start(&engine).await);

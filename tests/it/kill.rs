@@ -27,8 +27,7 @@ fn run(state: &Path) -> Command {
 }
 
 fn status(state: &Path) -> Option<serde_json::Value> {
-    let output =
-        gleaner(state, &["status", "--json"]).stdout(Stdio::piped()).output().unwrap();
+    let output = gleaner(state, &["status", "--json"]).stdout(Stdio::piped()).output().unwrap();
     output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }
 

@@ -8,6 +8,10 @@
 )]
 
 mod conformance;
+mod crash;
+mod engine;
 mod golden;
+mod kill;
 mod samples;
 mod sled_store;
+mod support;

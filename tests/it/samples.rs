@@ -4,7 +4,7 @@ use gleaner::domain::digest::Digest;
 use gleaner::domain::event::*;
 use gleaner::domain::ids::*;
 use gleaner::domain::job::{Job, JobKind, JobStatus, NewJob};
-use gleaner::domain::kpi::{Interval, Verdict};
+use gleaner::domain::kpi::{Basis, Interval, Verdict};
 use gleaner::domain::time::Timestamp;
 use gleaner::store::{Append, Commit, LeaseRequest, NewEvent, Outcome, Settle, Store};
 use std::collections::BTreeMap;
@@ -170,6 +170,7 @@ pub(crate) fn every_event() -> Vec<Event> {
             value: 0.925,
             interval: Interval { low: 0.8, high: 0.975 },
             target: 0.95,
+            basis: Basis::Interval,
             verdict: Verdict::Inconclusive,
         }),
         Event::Trained(Trained {

@@ -15,7 +15,10 @@ use std::path::Path;
 /// What a model says about some samples, and what ran it.
 pub(super) struct Scored {
     pub(super) predictions: Predictions,
+    /// The provider, as events name it.
     pub(super) provider: String,
+    /// The provider, and why no faster one.
+    pub(super) why: String,
 }
 
 /// Runs the artifact `model` over the samples at `rows`, in pieces, so that an interruption is noticed.
@@ -25,9 +28,12 @@ pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Scored
     step.artifacts.get(&model)?;
     let mut predictor =
         load(&path, &step.definition, &step.pool, step.install).map_err(StepError::permanent)?;
-    let provider = predictor.provider().to_string();
+    let report = predictor.provider();
+    let provider = report.to_string();
+    let reasons: String = report.not_used.iter().map(|reason| format!("; {reason}")).collect();
+    let why = format!("{provider}{reasons}");
     let predictions = predict(step, &mut *predictor, rows)?;
-    Ok(Scored { predictions, provider })
+    Ok(Scored { predictions, provider, why })
 }
 
 fn predict(

@@ -72,7 +72,7 @@ fn by_strategy(
     let scored = match model(step)? {
         Some(model) if needs_scores(selector.strategy) => {
             let scored = score(step, model, rows)?;
-            step.remark(format!("cycle {}: scores by {}", step.cycle().cycle, scored.provider));
+            step.remark(format!("models run on {}", scored.why));
             Some((model, scored.provider, scored.predictions.probabilities()))
         }
         Some(_) | None => None,
