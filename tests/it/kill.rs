@@ -40,7 +40,7 @@ fn kill_after(mut child: Child, delay: Duration) -> bool {
         drop(std::io::copy(&mut output, &mut std::io::sink())); // until the child ends
         drop(ended);
     });
-    drop(ending.recv_timeout(delay)); // whichever comes first, the instant or the end
+    let _ = ending.recv_timeout(delay); // whichever comes first, the instant or the end
     drop(child.kill()); // it may have ended just now
     reader.join().unwrap();
     child.wait().unwrap().signal() == Some(9)
