@@ -38,7 +38,8 @@ impl Reactor for Timed {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
         let start = Instant::now();
         let answer = self.inner.perform(step);
-        self.nanos.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap();
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
         answer
     }
 }

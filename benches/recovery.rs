@@ -68,11 +68,11 @@ async fn fill(dir: &Path, events: usize) {
         basis: Basis::Interval,
         verdict,
     };
-    let mut number = 0;
-    while number * 5 < events {
+    let mut number: u32 = 0;
+    while (number as usize) * 5 < events {
         number += 1;
         let sample = gleaner::domain::ids::SampleId::from(format!("sample-{number}"));
-        let labelled = number as u64;
+        let labelled = u64::from(number);
         let mut list = Vec::new();
         if number == 1 {
             list.push(Event::RunStarted(RunStarted {
@@ -141,7 +141,7 @@ async fn fill(dir: &Path, events: usize) {
             list.push(Event::KpiChecked(kpi(KpiStage::Gate, Verdict::Met, 1.0)));
         }
         list.push(Event::CycleEnded(CycleEnded { labelled, production: Some(model) }));
-        let cycle = CycleId { run: id, cycle: CycleNumber(number as u32) };
+        let cycle = CycleId { run: id, cycle: CycleNumber(number) };
         let events = list
             .into_iter()
             .map(|event| {
