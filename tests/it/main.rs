@@ -15,3 +15,4 @@ mod kill;
 mod samples;
 mod sled_store;
 mod support;
+mod training;
