@@ -1,3 +1,5 @@
+//! Stories about picking a batch; the rules of one strategy alone are tested beside it.
+
 use super::*;
 use crate::domain::chance::Chance;
 use crate::domain::definition::ColdStart;

@@ -7,7 +7,7 @@ use super::definition::Direction;
 use super::digest::Digest;
 use super::event::{
     Annotated, Arm, BatchSelected, Checkpoint, CycleFailed, CycleStarted, EndReason, Event,
-    KpiChecked, KpiStage, Label, ModelSelected, RunStarted, Trained,
+    KpiChecked, KpiStage, Label, ModelSelected, RunEnded, RunStarted, Trained,
 };
 use super::ids::{CycleNumber, RunId, SampleId};
 use super::job::JobKind;
@@ -265,10 +265,8 @@ impl Run {
                 | Phase::Closing,
                 Event::CycleCancelled(_),
             ) => self.phase = Phase::Cancelled,
-            (Phase::Cancelled, Event::RunEnded(ended)) if ended.reason == EndReason::Cancelled => {
-                self.phase = Phase::Ended(ended.reason);
-            }
-            (Phase::BetweenCycles, Event::RunEnded(ended)) => {
+            (Phase::Cancelled | Phase::BetweenCycles, Event::RunEnded(ended)) => {
+                self.check_end(ended).map_err(illegal)?;
                 self.phase = Phase::Ended(ended.reason);
             }
             (phase, _) => return Err(illegal(expected(phase).to_owned())),
@@ -476,6 +474,26 @@ impl Run {
         }
         if !selected.promoted && self.production.is_none() {
             return Err("the first model must go to production".to_owned());
+        }
+        // It would clear the fresh audit labels, which this model was not trained on.
+        if selected.promoted && Some(selected.winner) == self.production {
+            return Err(format!("it promotes {}, which is in production", selected.winner));
+        }
+        Ok(())
+    }
+
+    fn check_end(&self, ended: &RunEnded) -> Result<(), String> {
+        if self.phase == Phase::Cancelled && ended.reason != EndReason::Cancelled {
+            return Err(expected(&self.phase).to_owned());
+        }
+        let RunEnded { cycles, labelled, production, .. } = *ended;
+        if (cycles, labelled, production) != (self.cycle, self.labelled(), self.production) {
+            return Err(format!(
+                "it speaks of {cycles} cycles, {labelled} labels and model {production:?}, the run has {}, {} and {:?}",
+                self.cycle,
+                self.labelled(),
+                self.production
+            ));
         }
         Ok(())
     }

@@ -1,3 +1,5 @@
+//! Stories about reading and splitting a pool.
+
 use super::*;
 use quickcheck::quickcheck;
 use std::collections::BTreeSet;

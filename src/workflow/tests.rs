@@ -1,3 +1,5 @@
+//! Stories about workflow files: what is read, and how problems are told.
+
 use super::*;
 use crate::domain::definition::*;
 use quickcheck::quickcheck;

@@ -7,8 +7,10 @@
     reason = "a test that does not hold ends in a panic"
 )]
 
+mod architecture;
 mod conformance;
 mod crash;
+mod domain;
 mod engine;
 mod golden;
 mod kill;
