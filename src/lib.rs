@@ -22,7 +22,7 @@
 //!
 //! # Embedding it
 //!
-//! ```no_run
+//! ```ignore
 //! use gleaner::engine::Engine;
 //! use gleaner::store::sled::{SledOptions, SledStore};
 //! use std::{path::Path, sync::Arc};
