@@ -22,7 +22,7 @@
 //!
 //! # Embedding it
 //!
-//! ```ignore
+//! ```no_run
 //! use gleaner::engine::Engine;
 //! use gleaner::store::sled::{SledOptions, SledStore};
 //! use std::{path::Path, sync::Arc};
