@@ -52,8 +52,9 @@ impl Index {
                 return Err(StoreError::Damaged { what });
             }
             for (slot, bytes) in (0..).zip(records(chunk)) {
-                let what = format!("the event at position {}", index.position.next());
-                let skimmed = bytes.and_then(codec::skim_record).map_err(damaged(&what))?;
+                let skimmed = bytes.and_then(codec::skim_record).map_err(|error| {
+                    damaged(&format!("the event at position {}", index.position.next()))(error)
+                })?;
                 index.check(&skimmed)?;
                 index.extend([Appended {
                     cycle: skimmed.cycle,

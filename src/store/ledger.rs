@@ -385,7 +385,7 @@ impl Ledger {
 }
 
 /// Where stored values are read from.
-pub(super) trait Source {
+pub(super) trait Source: Sync {
     /// The value under a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 

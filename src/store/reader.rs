@@ -5,11 +5,15 @@
 use super::codec::{self, CodecError};
 use super::index::Stretch;
 use super::ledger::{Source, damaged};
-use super::writes::records;
+use super::writes::{Place, records};
 use super::{Recorded, StoreError, keys};
 use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
+use rayon::prelude::*;
 
-/// The records of a stretch from revision `from` on, each verified.
+/// How many chunks one thread reads at least: fewer are read faster than shared out.
+const CHUNKS_PER_THREAD: usize = 16;
+
+/// The records of a stretch from revision `from` on, each verified. Long stretches are read by all cores.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] names the first record that does not fit, [`StoreError::Backend`] if reading fails.
@@ -19,55 +23,91 @@ pub(super) fn read(
     from: Revision,
     stretch: &Stretch,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let mut read: Vec<Recorded> = Vec::with_capacity(stretch.places.len());
-    let (mut revision, mut previous) = (stretch.first, stretch.previous);
     // Records that were written together lie in one chunk, which is then fetched once.
-    for places in stretch.places.chunk_by(|a, b| a.chunk == b.chunk) {
-        let Some(first) = places.first() else { continue };
-        let chunk = source.get(&keys::chunk(first.chunk))?.ok_or_else(|| StoreError::Damaged {
-            what: format!("{} is missing", name(cycle, revision)),
-        })?;
-        let mut slots = places.iter().map(|place| place.slot).peekable();
-        for (slot, bytes) in (0..).zip(records(&chunk)) {
-            let fail = |what: &str| StoreError::Damaged {
-                what: format!("{}: {what}", name(cycle, revision)),
-            };
-            if slots.next_if_eq(&slot).is_none() {
-                continue;
-            }
-            let bytes = bytes.map_err(damaged(&name(cycle, revision)))?;
-            let record = codec::decode_record(bytes, |digest| {
-                source.artifact(digest).map_err(ReadError::Store)
-            })
-            .map_err(|error| match error {
-                ReadError::Codec(error) => damaged(&name(cycle, revision))(error),
-                ReadError::Store(error) => error,
-            })?;
-            let position = Position(first.chunk.0.saturating_add(u64::from(slot)));
-            if (record.cycle, record.revision, record.position) != (cycle, revision, position) {
-                return Err(fail("it is not where it belongs"));
-            }
+    let mut next = stretch.first;
+    let chunks: Vec<(Revision, &[Place])> = stretch
+        .places
+        .chunk_by(|a, b| a.chunk == b.chunk)
+        .map(|places| {
+            let first = next;
+            next.0 = next.0.saturating_add(places.len() as u64);
+            (first, places)
+        })
+        .collect();
+    let read: Vec<Result<Vec<Recorded>, StoreError>> = chunks
+        .par_iter()
+        .with_min_len(CHUNKS_PER_THREAD)
+        .map(|(first, places)| read_chunk(source, cycle, *first, places))
+        .collect();
+
+    let mut records: Vec<Recorded> = Vec::with_capacity(stretch.places.len());
+    let mut previous = stretch.previous;
+    for chunk in read {
+        let chunk = chunk?;
+        for record in &chunk {
             if previous.is_some_and(|previous| previous != record.previous) {
-                return Err(fail("it does not continue the record before it"));
+                return Err(misfit(
+                    cycle,
+                    record.revision,
+                    "it does not continue the record before it",
+                ));
             }
             previous = Some(record.hash);
-            if revision >= from {
-                read.push(record);
-            }
-            revision = revision.next();
         }
-        if slots.next().is_some() {
-            return Err(StoreError::Damaged {
-                what: format!("{} is missing", name(cycle, revision)),
-            });
-        }
+        records.extend(chunk);
     }
     if stretch.last.is_some() && previous != stretch.last {
         return Err(StoreError::Damaged {
             what: format!("the last event of cycle {cycle} is not the one that was acknowledged"),
         });
     }
+    records.drain(..records.partition_point(|record| record.revision < from));
+    Ok(records)
+}
+
+/// The records of one chunk that lie at `places`, which are in order; the first has the revision `first`.
+fn read_chunk(
+    source: &dyn Source,
+    cycle: CycleId,
+    first: Revision,
+    places: &[Place],
+) -> Result<Vec<Recorded>, StoreError> {
+    let missing =
+        |revision| StoreError::Damaged { what: format!("{} is missing", name(cycle, revision)) };
+    let Some(Place { chunk: position, .. }) = places.first().copied() else {
+        return Ok(Vec::new());
+    };
+    let chunk = source.get(&keys::chunk(position))?.ok_or_else(|| missing(first))?;
+    let mut read = Vec::with_capacity(places.len());
+    let mut revision = first;
+    let mut wanted = places.iter().map(|place| place.slot).peekable();
+    for (slot, bytes) in (0..).zip(records(&chunk)) {
+        if wanted.next_if_eq(&slot).is_none() {
+            continue;
+        }
+        let unreadable = |error| damaged(&name(cycle, revision))(error);
+        let bytes = bytes.map_err(unreadable)?;
+        let record =
+            codec::decode_record(bytes, |digest| source.artifact(digest).map_err(ReadError::Store))
+                .map_err(|error| match error {
+                    ReadError::Codec(error) => unreadable(error),
+                    ReadError::Store(error) => error,
+                })?;
+        let place = Position(position.0.saturating_add(u64::from(slot)));
+        if (record.cycle, record.revision, record.position) != (cycle, revision, place) {
+            return Err(misfit(cycle, revision, "it is not where it belongs"));
+        }
+        read.push(record);
+        revision = revision.next();
+    }
+    if wanted.next().is_some() {
+        return Err(missing(revision));
+    }
     Ok(read)
+}
+
+fn misfit(cycle: CycleId, revision: Revision, what: &str) -> StoreError {
+    StoreError::Damaged { what: format!("{}: {what}", name(cycle, revision)) }
 }
 
 /// The whole logs of a run's cycles from `from` on, until at least `limit` records are there. `stretch` finds where a

@@ -82,6 +82,7 @@ impl SledStore {
         let ledger = Ledger::load(&disk, &index, &mut writes)?;
         disk.publish(|published| *published = index);
         disk.write(writes)?;
+        disk.note_acknowledged();
         let (disk, epoch) = (Arc::new(disk), ledger.epoch());
         let writer = Writer::start(ledger, Arc::clone(&disk))?;
         Ok(Self { writer, disk, epoch })

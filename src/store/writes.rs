@@ -71,6 +71,9 @@ impl Writes {
         if self.chunk.len().saturating_add(length) > VALUE_MAX {
             self.close_chunk();
         }
+        if self.chunk.is_empty() {
+            self.chunk.reserve(VALUE_MAX.max(length));
+        }
         let place = self.next.unwrap_or(Place { chunk: position, slot: 0 });
         // A record longer than 4 GiB cannot be encoded, so its length is never cut.
         let prefix = u32::try_from(record.len()).unwrap_or(u32::MAX);
