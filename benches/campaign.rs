@@ -1,7 +1,7 @@
 //! The digits campaign, many times: how many labels the target takes, against random picking; what a campaign costs, and how
 //! much of that is the engine and not the work.
 //!
-//! `cargo bench --bench campaign` runs 10 seeds; `-- 3` runs 3.
+//! `cargo bench --bench campaign` runs 10 seeds; `-- 3` runs 3; `-- trainer.epochs=30` overrides a key of the workflow.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -38,7 +38,8 @@ impl Reactor for Timed {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
         let start = Instant::now();
         let answer = self.inner.perform(step);
-        self.nanos.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap();
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
         answer
     }
 }
@@ -93,11 +94,18 @@ fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
 
 fn main() {
     let seeds: u64 = std::env::args().find_map(|text| text.parse().ok()).unwrap_or(10);
+    let overrides: Vec<(String, String)> = std::env::args()
+        .filter_map(|text| {
+            text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+        })
+        .collect();
     let mut found = Vec::new();
     for strategy in ["margin", "random"] {
         let mut labels = Vec::new();
         for seed in 1..=seeds {
-            let campaign = campaign(seed, &[("selector.strategy", strategy)]);
+            let mut all: Vec<(&str, &str)> = vec![("selector.strategy", strategy)];
+            all.extend(overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+            let campaign = campaign(seed, &all);
             let cycles = campaign.status.cycles.len() as u64;
             let reached = labels_to_target(&campaign);
             println!(

@@ -16,7 +16,7 @@ use gleaner::domain::digest::Digest;
 use gleaner::domain::event::*;
 use gleaner::domain::ids::*;
 use gleaner::domain::job::{JobKind, JobStatus, NewJob};
-use gleaner::domain::kpi::{Interval, Verdict};
+use gleaner::domain::kpi::{Basis, Interval, Verdict};
 use gleaner::domain::time::Timestamp;
 use gleaner::store::codec::{CodecError, Payload, decode_record, encode_record};
 use gleaner::store::sled::{SledOptions, SledStore};
@@ -442,6 +442,7 @@ fn new_event(index: usize) -> NewEvent {
             value: 0.93,
             interval: Interval { low: 0.9, high: 0.95 },
             target: 0.95,
+            basis: Basis::Interval,
             verdict: Verdict::Inconclusive,
         }),
     };

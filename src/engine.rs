@@ -420,8 +420,7 @@ impl Inner {
     }
 
     async fn load(&self, run: RunId) -> Result<LiveRun, EngineError> {
-        let last = self.last_cycle(run).await?;
-        LiveRun::load(&*self.store, &self.artifacts, run, last).await
+        LiveRun::load(&*self.store, &self.artifacts, run).await
     }
 
     async fn last_cycle(&self, run: RunId) -> Result<CycleNumber, EngineError> {

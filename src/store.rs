@@ -176,6 +176,14 @@ pub trait EventLog: Send + Sync {
     /// [`StoreError::Damaged`] names the first record that does not fit.
     fn read(&self, cycle: CycleId, from: Revision, limit: usize) -> Answer<'_, Vec<Recorded>>;
 
+    /// The whole logs of a run's cycles from `from` on, cycle by cycle, until at least `limit` events are there or the run's
+    /// logs are over; empty past the end. Go on with the cycle after the last event's. Verified as in [`EventLog::read`].
+    ///
+    /// # Errors
+    /// As [`EventLog::read`].
+    fn read_cycles(&self, run: RunId, from: CycleNumber, limit: usize)
+    -> Answer<'_, Vec<Recorded>>;
+
     /// The end of a cycle's log; `None` if it holds nothing.
     ///
     /// # Errors

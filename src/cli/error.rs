@@ -40,10 +40,10 @@ pub(super) enum CliError {
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Locked { path, holder } => Self::InUse { path, holder },
-            other => Self::Store(other),
+        if let StoreError::Locked { path, holder } = error {
+            return Self::InUse { path, holder };
         }
+        Self::Store(error)
     }
 }
 

@@ -9,6 +9,7 @@ use super::ids::{CycleNumber, SampleId};
 use super::kpi::{Basis, Interval, Verdict};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -65,16 +66,21 @@ impl Event {
     /// tells what an environment did to a run and not what the run found out. Two runs of one workflow, however often
     /// they crashed, agree on this.
     #[must_use]
-    pub fn semantic(&self) -> Option<Self> {
-        let mut event = self.clone();
-        match &mut event {
-            Self::RunStarted(started) => started.folder = String::new(),
-            Self::CycleStarted(started) => started.previous_head = Digest::ZERO,
+    pub fn semantic(&self) -> Option<Cow<'_, Self>> {
+        let event = match self {
+            Self::RunStarted(started) => {
+                Self::RunStarted(RunStarted { folder: String::new(), ..started.clone() })
+            }
+            Self::CycleStarted(started) => {
+                Self::CycleStarted(CycleStarted { previous_head: Digest::ZERO, ..started.clone() })
+            }
             Self::Annotated(annotated) => {
-                for annotation in &mut annotated.labels {
+                let mut labels = annotated.labels.clone();
+                for annotation in &mut labels {
                     annotation.at = Timestamp::default();
                     annotation.spent = Duration::ZERO;
                 }
+                Self::Annotated(Annotated { labels })
             }
             Self::CycleFailed(_) => return None,
             Self::BatchSelected(_)
@@ -83,9 +89,9 @@ impl Event {
             | Self::ModelSelected(_)
             | Self::CycleEnded(_)
             | Self::CycleCancelled(_)
-            | Self::RunEnded(_) => {}
-        }
-        Some(event)
+            | Self::RunEnded(_) => return Some(Cow::Borrowed(self)),
+        };
+        Some(Cow::Owned(event))
     }
 }
 

@@ -46,7 +46,6 @@ impl VirtualClock {
     /// Outside a tokio runtime with its clock paused, tokio may panic.
     #[must_use]
     pub fn starting_at(first: u64) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "tokio's instant, which tests pause")]
         let epoch = tokio::time::Instant::now();
         Self { epoch, minted: AtomicU64::new(first) }
     }

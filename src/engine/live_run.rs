@@ -46,30 +46,24 @@ impl LiveRun {
         }
     }
 
-    /// Folds the logs of run `id`, whose newest cycle is `last`.
+    /// Folds the logs of run `id`.
     pub(super) async fn load(
         store: &dyn Store,
         artifacts: &Artifacts,
         id: RunId,
-        last: CycleNumber,
     ) -> Result<Self, EngineError> {
         let mut live: Option<Self> = None;
-        for number in 1..=last.0 {
-            let cycle = CycleId { run: id, cycle: CycleNumber(number) };
-            let mut from = Revision(0);
-            loop {
-                let page = store.read(cycle, from, PAGE).await?;
-                for recorded in &page {
-                    if live.is_none() {
-                        live = Some(Self::from_first(artifacts, id, recorded)?);
-                    }
-                    if let Some(live) = &mut live {
-                        live.fold(recorded)?;
-                    }
-                    from = recorded.revision.next();
+        let mut from = CycleNumber(1);
+        loop {
+            let page = store.read_cycles(id, from, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            from = last.cycle.cycle.next();
+            for recorded in &page {
+                if live.is_none() {
+                    live = Some(Self::from_first(artifacts, id, recorded)?);
                 }
-                if page.len() < PAGE {
-                    break;
+                if let Some(live) = &mut live {
+                    live.fold(recorded)?;
                 }
             }
         }

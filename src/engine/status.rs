@@ -122,9 +122,12 @@ impl RunStatus {
             | Phase::Closing
             | Phase::Cancelled => None,
         };
+        let jobs = jobs.iter().filter(|job| job.cycle.run == run.id);
+        // A failed step that was given new tries has not failed for good any more.
+        let stands_still = jobs.clone().all(|job| job.status == JobStatus::Dead);
         let state = if ended.is_some() {
             RunState::Ended
-        } else if run.failed.is_some() {
+        } else if run.failed.is_some() && stands_still {
             RunState::Failed
         } else if paused {
             RunState::Paused
@@ -146,7 +149,7 @@ impl RunStatus {
             events: live.events,
             head: live.head,
             semantic_digest: live.semantic.finish(),
-            jobs: jobs.iter().filter(|job| job.cycle.run == run.id).map(JobSummary::from).collect(),
+            jobs: jobs.map(JobSummary::from).collect(),
             cycles: run.history.clone(),
         }
     }

@@ -85,6 +85,19 @@ impl EventLog for MemoryStore {
         })
     }
 
+    fn read_cycles(
+        &self,
+        run: RunId,
+        from: CycleNumber,
+        limit: usize,
+    ) -> Answer<'_, Vec<Recorded>> {
+        Box::pin(async move {
+            let inner = self.inner();
+            let whole = |cycle| inner.index.stretch(cycle, Revision::default(), usize::MAX);
+            reader::read_cycles(&inner.tree, whole, run, from, limit)
+        })
+    }
+
     fn head(&self, cycle: CycleId) -> Answer<'_, Option<Head>> {
         self.ask(move |ledger, _| Ok(ledger.head(cycle)))
     }

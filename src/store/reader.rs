@@ -7,7 +7,7 @@ use super::index::Stretch;
 use super::ledger::{Source, damaged};
 use super::writes::records;
 use super::{Recorded, StoreError, keys};
-use crate::domain::ids::{CycleId, Position, Revision};
+use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
 
 /// The records of a stretch from revision `from` on, each verified.
 ///
@@ -68,6 +68,28 @@ pub(super) fn read(
         });
     }
     Ok(read)
+}
+
+/// The whole logs of a run's cycles from `from` on, until at least `limit` records are there. `stretch` finds where a
+/// cycle's records lie.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_cycles(
+    source: &dyn Source,
+    stretch: impl Fn(CycleId) -> Option<Stretch>,
+    run: RunId,
+    from: CycleNumber,
+    limit: usize,
+) -> Result<Vec<Recorded>, StoreError> {
+    let mut records = Vec::new();
+    let mut cycle = CycleId { run, cycle: from };
+    while records.len() < limit {
+        let Some(stretch) = stretch(cycle) else { break };
+        records.append(&mut read(source, cycle, Revision(0), &stretch)?);
+        cycle.cycle = cycle.cycle.next();
+    }
+    Ok(records)
 }
 
 fn name(cycle: CycleId, revision: Revision) -> String {

@@ -118,6 +118,24 @@ impl EventLog for SledStore {
         })
     }
 
+    fn read_cycles(
+        &self,
+        run: RunId,
+        from: CycleNumber,
+        limit: usize,
+    ) -> Answer<'_, Vec<Recorded>> {
+        Box::pin(async move {
+            self.disk.check_poison()?;
+            let disk = Arc::clone(&self.disk);
+            blocking(move || {
+                let whole =
+                    |cycle| disk.published().stretch(cycle, Revision::default(), usize::MAX);
+                reader::read_cycles(&*disk, whole, run, from, limit)
+            })
+            .await
+        })
+    }
+
     fn head(&self, cycle: CycleId) -> Answer<'_, Option<Head>> {
         self.ask(move |ledger, _| Ok(ledger.head(cycle)))
     }

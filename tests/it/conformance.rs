@@ -15,6 +15,7 @@ macro_rules! store_conformance {
         store_conformance!(@each $backend, $open,
             appended_events_are_read_back_in_order,
             a_log_is_read_in_pages,
+            whole_cycles_are_read_one_after_the_other,
             reading_past_the_end_gives_nothing,
             the_head_counts_events_and_names_the_last_hash,
             runs_are_listed_with_their_last_cycle,
@@ -104,6 +105,23 @@ async fn a_log_is_read_in_pages(store: Shared) {
         let page = store.read(cycle(1, 1), Revision(from as u64), limit).await.unwrap();
         assert_eq!(page, whole[from..(from + limit).min(2500)], "{from} {limit}");
     }
+}
+
+async fn whole_cycles_are_read_one_after_the_other(store: Shared) {
+    for (run, number, events) in [(1, 1, 3), (2, 1, 5), (1, 2, 4), (1, 3, 2)] {
+        let new: Vec<_> = (0..events).map(event).collect();
+        store.commit(appending(cycle(run, number), 0, new)).await.unwrap();
+    }
+    let run = cycle(1, 1).run;
+    for (from, limit, cycles) in [(1, 1, 1..=1), (1, 4, 1..=2), (1, 99, 1..=3), (2, 5, 2..=3)] {
+        let mut expected = Vec::new();
+        for number in cycles {
+            expected.extend(store.read(cycle(1, number), Revision(0), 99).await.unwrap());
+        }
+        let read = store.read_cycles(run, CycleNumber(from), limit).await.unwrap();
+        assert_eq!(read, expected, "{from} {limit}");
+    }
+    assert_eq!(store.read_cycles(run, CycleNumber(4), 9).await.unwrap(), []);
 }
 
 async fn reading_past_the_end_gives_nothing(store: Shared) {

@@ -58,6 +58,15 @@ impl EventLog for DyingStore {
         self.inner.read(cycle, from, limit)
     }
 
+    fn read_cycles(
+        &self,
+        run: RunId,
+        from: CycleNumber,
+        limit: usize,
+    ) -> Answer<'_, Vec<Recorded>> {
+        self.inner.read_cycles(run, from, limit)
+    }
+
     fn head(&self, cycle: CycleId) -> Answer<'_, Option<Head>> {
         self.inner.head(cycle)
     }

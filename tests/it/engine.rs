@@ -273,12 +273,12 @@ async fn a_step_that_panics_has_failed_and_the_engine_lives() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_breaks_the_rules_fails_the_cycle() {
     let world = World::new();
-    let step = Paper(|step: &Step| match trained(step) {
-        Command::RecordTraining(mut trained) => {
+    let step = Paper(|step: &Step| {
+        let mut command = trained(step);
+        if let Command::RecordTraining(trained) = &mut command {
             trained.checkpoints.clear();
-            Ok(Command::RecordTraining(trained))
         }
-        other => Ok(other),
+        Ok(command)
     });
     let engine = world.engine().reactor(JobKind::Train, step).build();
     let run = world.start(&engine).await;

@@ -36,9 +36,12 @@ impl Reactor for Train {
             step.progress(progress.epoch as u64, progress.epochs as u64);
             if step.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
-        .map_err(|error| match error {
-            TrainingError::Interrupted => StepError::Interrupted,
-            error => StepError::permanent(error),
+        .map_err(|error| {
+            if error == TrainingError::Interrupted {
+                StepError::Interrupted
+            } else {
+                StepError::permanent(error)
+            }
         })?;
         let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
         let models = step.artifacts.put_all(&files)?;

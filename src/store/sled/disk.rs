@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 /// The database, its artifacts and its lock.
 #[derive(Debug)]
@@ -35,6 +36,17 @@ pub(super) struct Disk {
     state_dir: StateDir,
 }
 
+/// How often, and how long each time, an earlier store of this process is waited for: 5 s together.
+const LOCK_TRIES: u32 = 500;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+
+/// Whether sled found its file locked.
+fn is_still_locked(error: &StoreError) -> bool {
+    let StoreError::Backend { source, .. } = error else { return false };
+    // sled has no error of its own for this.
+    source.to_string().contains("could not acquire lock")
+}
+
 impl Disk {
     /// Opens or creates the database.
     pub(super) fn open(state_dir: StateDir, options: &SledOptions) -> Result<Self, StoreError> {
@@ -42,13 +54,26 @@ impl Disk {
         let new = !log.join("db").exists();
         remove_unfinished_snapshots(&log).map_err(failed("prepare the event log", false))?;
         // A log not yet snapshotted in which one bit flipped makes sled panic in 49 of 50 openings, hence the guard.
-        let db = guarded("open the event log", || {
-            ::sled::Config::new()
-                .path(&log)
-                .cache_capacity(options.cache_bytes)
-                // The background flush stays on, because it also drives sled's garbage collection.
-                .open()
-        })?;
+        let open = || {
+            guarded("open the event log", || {
+                ::sled::Config::new()
+                    .path(&log)
+                    .cache_capacity(options.cache_bytes)
+                    // The background flush stays on, because it also drives sled's garbage collection.
+                    .open()
+            })
+        };
+        let mut db = open();
+        // sled's own lock is let go by threads of its own, a moment after the last handle of an earlier store is dropped.
+        // Nobody but this process can still have it, because the state directory's lock is held here.
+        for _ in 0..LOCK_TRIES {
+            if !db.as_ref().is_err_and(is_still_locked) {
+                break;
+            }
+            std::thread::park_timeout(LOCK_WAIT);
+            db = open();
+        }
+        let db = db?;
         let file = File::open(log.join("db")).map_err(failed("open the event log", false))?;
         if new {
             // The names of new files are durable only once their folders are synced.
