@@ -231,15 +231,7 @@ impl Run {
                 self.phase = Phase::Closing;
             }
             (Phase::Closing, Event::CycleEnded(ended)) => {
-                if ended.labelled != self.labelled() || ended.production != self.production {
-                    return Err(illegal(format!(
-                        "it speaks of {} labels and model {:?}, the run has {} and {:?}",
-                        ended.labelled,
-                        ended.production,
-                        self.labelled(),
-                        self.production
-                    )));
-                }
+                self.check_cycle_end(ended).map_err(illegal)?;
                 self.phase = Phase::BetweenCycles;
             }
             (
@@ -267,9 +259,11 @@ impl Run {
                 Event::CycleCancelled(_),
             ) => self.phase = Phase::Cancelled,
             (Phase::Cancelled, Event::RunEnded(ended)) if ended.reason == EndReason::Cancelled => {
+                self.check_run_end(ended).map_err(illegal)?;
                 self.phase = Phase::Ended(ended.reason);
             }
             (Phase::BetweenCycles, Event::RunEnded(ended)) => {
+                self.check_run_end(ended).map_err(illegal)?;
                 self.phase = Phase::Ended(ended.reason);
             }
             (phase, _) => return Err(illegal(expected(phase).to_owned())),

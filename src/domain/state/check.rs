@@ -5,12 +5,13 @@
 
 use super::Run;
 use crate::domain::definition::Direction;
+use crate::domain::digest::Digest;
 use crate::domain::event::{
-    Annotated, BatchSelected, Checkpoint, CycleStarted, KpiChecked, KpiStage, Label, ModelSelected,
-    Trained,
+    Annotated, BatchSelected, Checkpoint, CycleEnded, CycleStarted, KpiChecked, KpiStage, Label,
+    ModelSelected, RunEnded, Trained,
 };
 use crate::domain::ids::SampleId;
-use crate::domain::kpi;
+use crate::domain::kpi::{self, Interval, Verdict};
 use std::collections::BTreeSet;
 
 impl Run {
@@ -34,6 +35,12 @@ impl Run {
             let (picks, candidates) = (batch.picks.len(), batch.candidates);
             return Err(format!("it picks {picks} of {candidates} candidates"));
         }
+        if batch.model.is_some() && batch.model != self.selector_model {
+            return Err("it was scored by another model than the cycle's selector model".to_owned());
+        }
+        if batch.cutoff.is_some_and(|cutoff| !cutoff.is_finite()) {
+            return Err("its cutoff is not finite".to_owned());
+        }
         let mut seen = BTreeSet::new();
         for pick in &batch.picks {
             if self.labels.contains_key(&pick.sample) {
@@ -42,9 +49,16 @@ impl Run {
             if !seen.insert(&pick.sample) {
                 return Err(format!("sample {} is picked twice", pick.sample));
             }
-            let numbers = [pick.score, pick.probability];
-            if numbers.iter().flatten().any(|number| !number.is_finite()) {
+            if pick.score.is_some_and(|score| !score.is_finite()) {
                 return Err(format!("the score of sample {} is not finite", pick.sample));
+            }
+            if let Some(chance) =
+                pick.probability.filter(|chance| !(*chance > 0.0 && *chance <= 1.0))
+            {
+                let sample = &pick.sample;
+                return Err(format!(
+                    "sample {sample} was picked with probability {chance}, which is not in (0, 1]"
+                ));
             }
         }
         Ok(())
@@ -93,7 +107,14 @@ impl Run {
         if numbers.iter().any(|number| !number.is_finite()) {
             return Err("its numbers are not finite".to_owned());
         }
-        let KpiChecked { basis, value, interval, target, .. } = *checked;
+        let KpiChecked { n, basis, value, interval, target, .. } = *checked;
+        if interval.low > interval.high {
+            let Interval { low, high } = interval;
+            return Err(format!("its interval ends at {high}, before its beginning at {low}"));
+        }
+        if n == 0 && checked.verdict == Verdict::Met {
+            return Err("nothing can be met on no samples".to_owned());
+        }
         if kpi::verdict(basis, value, interval, target, Direction::Max) != checked.verdict {
             return Err("its verdict does not follow from its measurement and target".to_owned());
         }
@@ -108,6 +129,13 @@ impl Run {
             let known = self.labelled();
             return Err(format!("it used {} labels, the run has {known}", trained.train_samples));
         }
+        for Checkpoint { model, metrics, .. } in &trained.checkpoints {
+            if let Some((name, value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
+                return Err(format!(
+                    "{name} of checkpoint {model} is {value}, not a finite number"
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -119,7 +147,11 @@ impl Run {
         if selected.incumbent != self.production {
             return Err("its incumbent is not the production model".to_owned());
         }
+        let mut seen = BTreeSet::new();
         for candidate in &selected.candidates {
+            if !seen.insert(candidate.model) {
+                return Err(format!("candidate {} is listed twice", candidate.model));
+            }
             let saved = checkpoints.iter().any(|saved| saved.model == candidate.model);
             if !saved && Some(candidate.model) != self.production {
                 return Err(format!("candidate {} is not known", candidate.model));
@@ -133,6 +165,33 @@ impl Run {
         }
         if !selected.promoted && self.production.is_none() {
             return Err("the first model must go to production".to_owned());
+        }
+        if selected.promoted && Some(selected.winner) == self.production {
+            return Err(format!("{} is in production already", selected.winner));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_cycle_end(&self, ended: &CycleEnded) -> Result<(), String> {
+        self.check_outcome(ended.labelled, ended.production)
+    }
+
+    pub(super) fn check_run_end(&self, ended: &RunEnded) -> Result<(), String> {
+        if ended.cycles != self.cycle {
+            return Err(format!(
+                "it speaks of {} cycles, the run has {}",
+                ended.cycles, self.cycle
+            ));
+        }
+        self.check_outcome(ended.labelled, ended.production)
+    }
+
+    fn check_outcome(&self, labelled: u64, production: Option<Digest>) -> Result<(), String> {
+        if labelled != self.labelled() {
+            return Err(format!("it speaks of {labelled} labels, the run has {}", self.labelled()));
+        }
+        if production != self.production {
+            return Err("its production model is not the run's".to_owned());
         }
         Ok(())
     }
