@@ -1,3 +1,5 @@
+//! What a selection promises, strategy by strategy; properties for any scores.
+
 use super::*;
 use crate::domain::chance::Chance;
 use crate::domain::definition::ColdStart;

@@ -1,3 +1,5 @@
+//! What loading and splitting a pool promise, and which files are refused.
+
 use super::*;
 use quickcheck::quickcheck;
 use std::collections::BTreeSet;

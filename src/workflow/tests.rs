@@ -1,3 +1,5 @@
+//! What reading a workflow file promises: every problem at once, each with its line.
+
 use super::*;
 use crate::domain::definition::*;
 use quickcheck::quickcheck;
