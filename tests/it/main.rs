@@ -7,6 +7,7 @@
     reason = "a test that does not hold ends in a panic"
 )]
 
+mod architecture;
 mod conformance;
 mod crash;
 mod engine;
