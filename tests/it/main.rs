@@ -10,6 +10,7 @@
 mod architecture;
 mod conformance;
 mod crash;
+mod domain;
 mod engine;
 mod golden;
 mod kill;
