@@ -1,4 +1,4 @@
-//! What a selection promises, strategy by strategy; properties for any scores.
+//! Stories about picking a batch; the rules of one strategy alone are tested beside it.
 
 use super::*;
 use crate::domain::chance::Chance;

@@ -258,11 +258,7 @@ impl Run {
                 | Phase::Closing,
                 Event::CycleCancelled(_),
             ) => self.phase = Phase::Cancelled,
-            (Phase::Cancelled, Event::RunEnded(ended)) if ended.reason == EndReason::Cancelled => {
-                self.check_run_end(ended).map_err(illegal)?;
-                self.phase = Phase::Ended(ended.reason);
-            }
-            (Phase::BetweenCycles, Event::RunEnded(ended)) => {
+            (Phase::Cancelled | Phase::BetweenCycles, Event::RunEnded(ended)) => {
                 self.check_run_end(ended).map_err(illegal)?;
                 self.phase = Phase::Ended(ended.reason);
             }

@@ -1,5 +1,5 @@
 //! Stories about models that fit, models that do not, and what is said about them. Each is told once for every runtime
-//! that is compiled in. onnxruntime is found in the ordinary order; `gleaner runtime install` puts it there.
+//! that is compiled in. onnxruntime is found in the ordinary order, and installed where there is none, as a run would.
 
 use super::models::{Linear, saved};
 use super::*;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn options(model: &Path) -> LoadOptions<'_> {
-    if let Err(error) = prepare(None, InstallPolicy::Forbidden, &mut |_| {}) {
+    if let Err(error) = prepare(None, InstallPolicy::Allowed, &mut |_| {}) {
         panic!("{error}");
     }
     LoadOptions {
@@ -376,7 +376,7 @@ fn a_runtime_given_by_path_works_or_is_an_error_and_never_a_fallback() {
     let error = told(&[("ORT_DYLIB_PATH", &garbage)]);
     assert!(error.contains("given by ORT_DYLIB_PATH, cannot be used"), "{error}");
 
-    let runtime = runtime::ensure(None, InstallPolicy::Forbidden, &mut |_| {}).unwrap();
+    let runtime = runtime::ensure(None, InstallPolicy::Allowed, &mut |_| {}).unwrap();
     if runtime.path.is_absolute() {
         let used = told(&[("ORT_DYLIB_PATH", &runtime.path)]);
         assert!(used.starts_with("used"), "{used}");
@@ -420,7 +420,7 @@ fn environment() -> (tempfile::TempDir, PathBuf) {
 #[cfg(unix)]
 #[test]
 fn the_active_python_environment_comes_before_our_own_folder() {
-    let runtime = runtime::ensure(None, InstallPolicy::Forbidden, &mut |_| {}).unwrap();
+    let runtime = runtime::ensure(None, InstallPolicy::Allowed, &mut |_| {}).unwrap();
     if runtime.path.is_absolute() {
         let (folder, library) = environment();
         std::os::unix::fs::symlink(&runtime.path, &library).unwrap();
@@ -433,6 +433,7 @@ fn the_active_python_environment_comes_before_our_own_folder() {
 #[cfg(unix)]
 #[test]
 fn a_broken_library_that_nobody_asked_for_is_passed_over_with_a_reason() {
+    runtime::ensure(None, InstallPolicy::Allowed, &mut |_| {}).unwrap(); // there is one to go on to
     let (folder, library) = environment();
     std::fs::write(&library, b"no library").unwrap();
     let text = told(&[("VIRTUAL_ENV", folder.path())]);

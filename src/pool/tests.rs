@@ -1,4 +1,4 @@
-//! What loading and splitting a pool promise, and which files are refused.
+//! Stories about reading and splitting a pool.
 
 use super::*;
 use quickcheck::quickcheck;

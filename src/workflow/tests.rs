@@ -1,4 +1,4 @@
-//! What reading a workflow file promises: every problem at once, each with its line.
+//! Stories about workflow files: what is read, and how problems are told.
 
 use super::*;
 use crate::domain::definition::*;

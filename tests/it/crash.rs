@@ -8,6 +8,7 @@ use gleaner::domain::job::Job;
 use gleaner::domain::time::Timestamp;
 use gleaner::engine::Engine;
 use gleaner::engine::status::RunState;
+use gleaner::inference::InstallPolicy;
 use gleaner::store::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
 };
@@ -129,8 +130,8 @@ async fn live_and_die(dir: &Path, dies_at: Option<(u64, Side)>) -> u64 {
     let (store, artifacts) = sled(dir);
     let store = Arc::new(DyingStore::new(store, dies_at));
     // One worker, so that the count of steps is the same each time.
-    let engine =
-        Engine::builder(Arc::clone(&store) as Arc<dyn Store>, artifacts).workers(1).build();
+    let builder = Engine::builder(Arc::clone(&store) as Arc<dyn Store>, artifacts);
+    let engine = builder.install(InstallPolicy::Allowed).workers(1).build();
     if let Ok(run) = engine.start(small(), &workflows()).await {
         let settled = async {
             drop(engine.settled(run).await);
@@ -144,7 +145,7 @@ async fn live_and_die(dir: &Path, dies_at: Option<(u64, Side)>) -> u64 {
 /// Opens what the dead left behind, and finishes it; a run whose start was not acknowledged and is not there is started.
 async fn recover(dir: &Path) -> Digest {
     let (store, artifacts) = sled(dir);
-    let engine = Engine::builder(store, artifacts).build();
+    let engine = Engine::builder(store, artifacts).install(InstallPolicy::Allowed).build();
     let run = match engine.runs().await.unwrap().as_slice() {
         [] => engine.start(small(), &workflows()).await.unwrap(),
         [run] => *run,

@@ -1,355 +1,373 @@
-//! The rules of the domain as stories: given these events, when this, then that.
+//! The rules of a run, told as stories: given these events, when this comes, then that follows.
 //!
-//! This file owns the one door to the API ([`check`]) and the words that stories are told in; the stories lie beside it.
+//! [`check`] is the only place that calls `decide` and `apply`. What a log means is compared in `meaning`, what may follow
+//! what is the table in `transitions`, each rule has its story in `rules`, and `walk` goes where no story went.
 
-mod facts;
-mod matrix;
+mod meaning;
 mod rules;
-mod semantic;
+mod transitions;
 mod walk;
 
-use crate::support::workflow;
+use crate::support;
 use gleaner::domain::command::{Command, Measurement};
-use gleaner::domain::decide::{Refusal, decide};
-use gleaner::domain::definition::{ColdStart, Definition, Mode};
+use gleaner::domain::decide::{Decision, decide};
+use gleaner::domain::definition::{ColdStart, Definition, Mode, SelectorModel, StopSpec};
 use gleaner::domain::digest::Digest;
 use gleaner::domain::event::*;
 use gleaner::domain::ids::{CycleNumber, RunId, SampleId};
 use gleaner::domain::job::JobKind;
 use gleaner::domain::kpi::{Basis, Interval, Verdict};
-use gleaner::domain::state::{IllegalEvent, Phase, Run};
+use gleaner::domain::state::Run;
 use gleaner::domain::time::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 use std::time::Duration;
-use uuid::Uuid;
 
-/// What happens in a story.
+/// What a story turns on: a command for `decide`, or an event that some log puts before `apply`.
 enum When {
-    Event(Event),
-    Command(Box<Definition>, Command),
+    Wish(Box<Command>),
+    Fact(Box<Event>),
+}
+
+impl From<Command> for When {
+    fn from(command: Command) -> Self {
+        Self::Wish(Box::new(command))
+    }
 }
 
 impl From<Event> for When {
     fn from(event: Event) -> Self {
-        Self::Event(event)
+        Self::Fact(Box::new(event))
     }
 }
 
-fn command(definition: &Definition, command: Command) -> When {
-    When::Command(Box::new(definition.clone()), command)
+/// What must come of it.
+enum Then {
+    /// These events in this order, and this work.
+    Follows(&'static [&'static str], Option<JobKind>),
+    /// The same, and the run is over for this reason.
+    Ends(&'static [&'static str], EndReason),
+    /// Nothing; the error holds each of these.
+    Refused(&'static [&'static str]),
 }
 
-/// What comes of it.
-enum Then<'a> {
-    /// The event fits, and the run is in this phase.
-    Phase(&'a str),
-    /// The command leads to these events and to this work.
-    Yields(&'a [&'a str], Option<JobKind>),
-    /// It is refused with an error that says this.
-    Refused(&'a str),
-}
-use Then::{Phase as InPhase, Refused, Yields};
-
-/// Given events, when something happens, then: the one place that calls the API. Returns the run as it is then.
+/// Given a workflow and a log, when something comes, then this follows. Returns the run as it is after that.
 #[track_caller]
-fn check(given: &[Event], when: impl Into<When>, then: Then<'_>) -> Run {
-    let before = replay(given);
-    match (when.into(), then) {
-        (When::Event(event), InPhase(phase)) => {
-            let after = applied(&before, &event).unwrap();
-            assert_eq!(after.phase.name(), phase);
-            after
+fn check(workflow: &Definition, given: &[Event], when: impl Into<When>, then: Then) -> Run {
+    let run = replay(given);
+    let mut after = run.clone();
+    let outcome = match when.into() {
+        When::Wish(command) => {
+            decide(&run, workflow, *command).map_err(|refusal| refusal.to_string())
         }
-        (When::Event(event), Refused(why)) => {
-            let mut after = before.clone();
-            let error = after.apply(&event).unwrap_err();
-            assert_eq!(after, before, "an event that does not fit leaves the run unchanged");
-            assert_eq!((error.event, error.phase), (event.name(), before.phase.name()));
-            let text = error.to_string();
-            for part in [event.name(), before.phase.name(), why] {
-                assert!(text.contains(part), "{text:?} does not say {part:?}");
+        When::Fact(event) => {
+            let cycle = after.log_of(&event);
+            after.apply(&event).map_err(|illegal| illegal.to_string()).map(|()| Decision {
+                next: after.next_step().filter(|step| run.next_step() != Some(*step)),
+                run: after.clone(),
+                events: vec![(cycle, *event)],
+                cancels_jobs: false,
+            })
+        }
+    };
+    match (outcome, then) {
+        (Ok(decision), Then::Follows(names, next)) => {
+            agrees(&run, &decision, names);
+            assert_eq!(decision.next.map(|(_, kind)| kind), next);
+            decision.run
+        }
+        (Ok(decision), Then::Ends(names, reason)) => {
+            agrees(&run, &decision, names);
+            let Some((_, Event::RunEnded(ended))) = decision.events.last() else {
+                panic!("{:?} does not end the run", decision.events);
+            };
+            assert_eq!(ended.reason, reason);
+            assert_eq!(decision.next, None, "a run that is over has no next step");
+            decision.run
+        }
+        (Err(error), Then::Refused(parts)) => {
+            assert_eq!(after, run, "what is refused changes nothing");
+            for part in parts {
+                assert!(error.contains(part), "`{error}` lacks `{part}`");
             }
             after
         }
-        (When::Command(definition, command), Yields(names, next)) => {
-            let decision = decide(&before, &definition, command.clone()).unwrap();
-            assert_eq!(Ok(&decision), decide(&before, &definition, command).as_ref(), "not pure");
-            let found: Vec<&str> = decision.events.iter().map(|(_, event)| event.name()).collect();
-            assert_eq!(found, names);
-            assert_eq!(decision.next.map(|(_, kind)| kind), next);
-            assert_eq!(decision.next, decision.next.and(decision.run.next_step()));
-            let log = given.iter().chain(decision.events.iter().map(|(_, event)| event));
-            assert_eq!(replay(log), decision.run, "the log tells another run");
-            decision.run
+        (Ok(decision), Then::Refused(parts)) => {
+            panic!("{:?} should be refused: {parts:?}", decision.events)
         }
-        (When::Command(definition, command), Refused(why)) => {
-            let refusal: Refusal = decide(&before, &definition, command).unwrap_err();
-            let text = refusal.to_string();
-            assert!(text.contains(why), "{text:?} does not say {why:?}");
-            before
-        }
-        (When::Event(_), Yields(..)) | (When::Command(..), InPhase(_)) => {
-            panic!("events are in a phase, commands yield events")
+        (Err(error), Then::Follows(names, _) | Then::Ends(names, _)) => {
+            panic!("{names:?} should follow, but: {error}")
         }
     }
 }
 
+/// A decision tells these events, and they lead from `run` to the run it shows.
 #[track_caller]
-fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Run {
-    let mut run = Run::new(RunId(Uuid::from_u128(1)));
-    for event in events {
+fn agrees(run: &Run, decision: &Decision, names: &[&str]) {
+    let told: Vec<&str> = decision.events.iter().map(|(_, event)| event.name()).collect();
+    assert_eq!(told, names);
+    let mut replayed = run.clone();
+    for (cycle, event) in &decision.events {
+        assert_eq!(*cycle, replayed.log_of(event), "the log of {}", event.name());
+        replayed.apply(event).unwrap();
+    }
+    assert_eq!(replayed, decision.run);
+}
+
+/// The run that a log adds up to.
+#[track_caller]
+fn replay(log: &[Event]) -> Run {
+    let mut run = Run::new(RunId(uuid::Uuid::from_u128(1)));
+    for event in log {
         run.apply(event).unwrap();
     }
     run
 }
 
-fn applied(run: &Run, event: &Event) -> Result<Run, IllegalEvent> {
-    let mut after = run.clone();
-    after.apply(event).map(|()| after)
+/// A workflow of production mode: batches of two, a target of 0.9 that ends the run, no other limit.
+fn workflow() -> Definition {
+    let mut workflow = support::workflow("digits.toml", &[]);
+    workflow.run.mode = Mode::Production;
+    workflow.run.seed = 7;
+    workflow.selector.batch = 2;
+    workflow.selector.cold_start = ColdStart::Random(2);
+    workflow.selector.model = SelectorModel::Production;
+    workflow.kpi.target = 0.9;
+    workflow.kpi.gate = true;
+    workflow.stop = StopSpec { kpi: true, max_cycles: None, max_labels: None };
+    workflow
 }
 
-/// A workflow with a gate that reads the audit arm; batches of 4, and nothing that stops it.
-fn production() -> Definition {
-    static SHIPPED: LazyLock<Definition> =
-        LazyLock::new(|| workflow("digits-production.toml", &[]));
-    let mut definition = SHIPPED.clone();
-    definition.run.seed = 7;
-    definition.selector.batch = 4;
-    definition.selector.cold_start = ColdStart::Random(2);
-    definition.kpi.target = 0.9;
-    definition.kpi.gate = true;
-    definition.stop.kpi = false;
-    definition.stop.max_cycles = None;
-    definition.stop.max_labels = None;
-    definition
+/// The same with other stop rules.
+fn stopping(kpi: bool, max_cycles: Option<u32>, max_labels: Option<usize>) -> Definition {
+    Definition { stop: StopSpec { kpi, max_cycles, max_labels }, ..workflow() }
 }
 
-/// The same without a gate, measured on a test split.
-fn development() -> Definition {
-    let mut definition = production();
-    definition.run.mode = Mode::Development;
-    definition.kpi.gate = false;
-    definition.selector.audit_fraction = 0.0;
-    definition
+/// The same, but of development mode.
+fn development(mut workflow: Definition) -> Definition {
+    workflow.run.mode = Mode::Development;
+    workflow
 }
 
-fn digest(text: &str) -> Digest {
-    Digest::of(text.as_bytes())
+/// Two whole cycles: the first without a gate, the second with a missed one and an audit sample (`d`).
+fn two_cycles() -> Vec<Event> {
+    vec![
+        started(true),
+        cycle_started(0),
+        batch(&[("a", Arm::ColdStart), ("b", Arm::ColdStart)], 10),
+        annotated(&["a", "b"]),
+        trained(2, &["m1"]),
+        selected(None, "m1", true),
+        checked(KpiStage::Acceptance, "m1", Verdict::Missed),
+        cycle_ended(2, Some("m1")),
+        cycle_started(2),
+        batch(&[("c", Arm::Strategy), ("d", Arm::Audit)], 8),
+        annotated(&["c", "d"]),
+        checked(KpiStage::Gate, "m1", Verdict::Missed),
+        trained(4, &["m2", "m3"]),
+        selected(Some("m1"), "m3", true),
+        checked(KpiStage::Acceptance, "m3", Verdict::Missed),
+        cycle_ended(4, Some("m3")),
+    ]
 }
 
-/// A log under construction: each event is made to fit the run so far, and applied.
-#[derive(Clone)]
-struct Log {
-    definition: Definition,
-    run: Run,
-    events: Vec<Event>,
-}
-
-impl Log {
-    /// A run of `definition`, with the classes `no` and `yes`.
-    fn of(definition: &Definition) -> Self {
-        let log = Self { definition: definition.clone(), run: replay([]), events: Vec::new() };
-        let started = run_started(definition);
-        log.then(Event::RunStarted(started))
-    }
-
-    #[track_caller]
-    fn then(mut self, event: Event) -> Self {
-        self.run.apply(&event).unwrap();
-        self.events.push(event);
-        self
-    }
-
-    fn cycle(self) -> Self {
-        let started = cycle_started(&self.run, &self.definition);
-        self.then(Event::CycleStarted(started))
-    }
-
-    /// A batch that leaves 100 candidates; samples whose name begins with `audit` are picked by the audit arm.
-    fn batch(self, samples: &[&str]) -> Self {
-        let batch = batch(&self.run, samples, 100);
-        self.then(Event::BatchSelected(batch))
-    }
-
-    fn labels(self, samples: &[&str]) -> Self {
-        self.then(annotated(samples))
-    }
-
-    fn gate(self, value: f64) -> Self {
-        let checked = kpi(&self.run, &self.definition, KpiStage::Gate, value);
-        self.then(Event::KpiChecked(checked))
-    }
-
-    fn trained(self, models: &[&str]) -> Self {
-        let trained = trained(&self.run, models);
-        self.then(Event::Trained(trained))
-    }
-
-    /// `winner` out of itself and the incumbent.
-    fn selected(self, winner: &str, promoted: bool) -> Self {
-        let selected = selected(&self.run, winner, promoted);
-        self.then(Event::ModelSelected(selected))
-    }
-
-    fn accepted(self, value: f64) -> Self {
-        let checked = kpi(&self.run, &self.definition, KpiStage::Acceptance, value);
-        self.then(Event::KpiChecked(checked))
-    }
-
-    fn ended(self) -> Self {
-        let ended = cycle_ended(&self.run);
-        self.then(Event::CycleEnded(ended))
-    }
-
-    fn failed(self) -> Self {
-        self.then(failed())
-    }
-
-    /// A whole first cycle: samples `a` and `b` are labelled, the model `m1` goes to production.
-    fn first_cycle(self) -> Self {
-        let log = self.cycle().batch(&["a", "b"]).labels(&["a", "b"]).trained(&["m1"]);
-        log.selected("m1", true).accepted(0.5).ended()
-    }
-}
-
-fn run_started(definition: &Definition) -> RunStarted {
-    RunStarted {
-        name: definition.run.name.clone(),
-        workflow: definition.digest(),
-        folder: "/srv/workflows".into(),
-        classes: vec!["no".into(), "yes".into()],
-        gate: definition.kpi.gate,
-        seed: definition.run.seed,
-    }
-}
-
-fn cycle_started(run: &Run, definition: &Definition) -> CycleStarted {
-    CycleStarted {
-        workflow: definition.digest(),
-        pool: digest("pool"),
-        labelled_set: label_digest(run),
-        labelled: run.labelled(),
-        selector_model: run.production,
-        seed: definition.run.seed,
-        previous_head: digest("head"),
-    }
-}
-
-fn label_digest(run: &Run) -> Digest {
-    labelled_set_digest(run.labels.iter().map(|(sample, known)| (sample, known.label)))
-}
-
-fn batch(run: &Run, samples: &[&str], left: u64) -> BatchSelected {
-    let pick = |(rank, sample): (u32, &&str)| Pick {
-        sample: SampleId::from(*sample),
-        arm: if sample.starts_with("audit") { Arm::Audit } else { Arm::Strategy },
-        score: Some(0.5),
-        rank,
-        probability: None,
+/// [`two_cycles`] up to where the run waits in this phase, in the second cycle where it can.
+fn until(phase: &str) -> Vec<Event> {
+    let mut log = two_cycles();
+    let length = match phase {
+        "new" => 0,
+        "between cycles" | "ended" => log.len(),
+        "selecting" | "cancelled" => 9,
+        "annotating" => 10,
+        "gating" => 11,
+        "training" => 12,
+        "selecting a model" => 13,
+        "accepting" => 14,
+        "closing" => 15,
+        other => panic!("no phase is called {other}"),
     };
+    log.truncate(length);
+    match phase {
+        "cancelled" => log.push(cancelled()),
+        "ended" => log.push(run_ended(EndReason::MaxCycles, 2, 4, Some("m3"))),
+        _ => {}
+    }
+    assert_eq!(replay(&log).phase.name(), phase);
+    log
+}
+
+/// A log and what comes after it.
+fn then(log: &[Event], more: &[Event]) -> Vec<Event> {
+    [log, more].concat()
+}
+
+fn model(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
+}
+
+fn started(gate: bool) -> Event {
+    Event::RunStarted(RunStarted {
+        name: "digits".to_owned(),
+        workflow: workflow().digest(),
+        folder: "workflows".to_owned(),
+        classes: ["0", "1", "2"].map(str::to_owned).to_vec(),
+        gate,
+        seed: 7,
+    })
+}
+
+fn cycle_started(labelled: u64) -> Event {
+    Event::CycleStarted(CycleStarted {
+        workflow: workflow().digest(),
+        pool: Digest::of(b"pool"),
+        labelled_set: Digest::of(b"labels"),
+        labelled,
+        selector_model: None,
+        seed: 7,
+        previous_head: Digest::of(b"head"),
+    })
+}
+
+fn batch_of(picks: &[(&str, Arm)], candidates: u64) -> BatchSelected {
+    let picks = (1..)
+        .zip(picks)
+        .map(|(rank, (sample, arm))| Pick {
+            sample: SampleId::from(*sample),
+            arm: *arm,
+            score: Some(0.5),
+            rank,
+            probability: Some(0.25),
+        })
+        .collect();
     BatchSelected {
-        strategy: "margin".into(),
+        strategy: "margin".to_owned(),
         strategy_version: 1,
-        parameters: BTreeMap::new(),
-        model: run.selector_model,
-        provider: Some("CPUExecutionProvider".into()),
-        picks: (1..).zip(samples).map(pick).collect(),
+        parameters: BTreeMap::from([("audit_fraction".to_owned(), "0.1".to_owned())]),
+        model: None,
+        provider: Some("CPUExecutionProvider".to_owned()),
+        picks,
         cutoff: Some(0.5),
-        candidates: samples.len() as u64 + left,
-        scores: Some(digest("scores")),
+        candidates,
+        scores: Some(Digest::of(b"scores")),
     }
 }
 
-/// Every sample is a `yes`.
-fn annotations(samples: &[&str]) -> Vec<Annotation> {
-    let annotation = |sample: &&str| Annotation {
-        sample: SampleId::from(*sample),
-        label: Label::Class(1),
-        annotator: "oracle".into(),
-        at: Timestamp(1),
-        spent: Duration::from_secs(2),
-    };
-    samples.iter().map(annotation).collect()
+fn batch(picks: &[(&str, Arm)], candidates: u64) -> Event {
+    Event::BatchSelected(batch_of(picks, candidates))
+}
+
+fn labels(samples: &[&str]) -> Vec<Annotation> {
+    samples.iter().map(|sample| label(sample, 1)).collect()
+}
+
+fn label(sample: &str, class: u32) -> Annotation {
+    Annotation {
+        sample: SampleId::from(sample),
+        label: Label::Class(class),
+        annotator: "oracle".to_owned(),
+        at: Timestamp(5),
+        spent: Duration::from_millis(7),
+    }
 }
 
 fn annotated(samples: &[&str]) -> Event {
-    Event::Annotated(Annotated { labels: annotations(samples) })
+    Event::Annotated(Annotated { labels: labels(samples) })
 }
 
-/// The production model, measured on 20 samples; the interval reaches 0.05 to each side.
-fn measured(run: &Run, value: f64) -> Measurement {
+/// A measurement whose interval has this verdict on the target 0.9; its value alone has it too, or misses.
+fn measured(name: &str, verdict: Verdict) -> Measurement {
+    let (low, value, high) = match verdict {
+        Verdict::Met => (0.92, 0.95, 0.97),
+        Verdict::Missed => (0.4, 0.5, 0.6),
+        Verdict::Inconclusive => (0.8, 0.85, 0.95),
+    };
     Measurement {
-        metric: "accuracy".into(),
-        estimator: "audit".into(),
-        model: run.production.unwrap_or_default(),
-        n: 20,
+        metric: "accuracy".to_owned(),
+        estimator: "audit".to_owned(),
+        model: model(name),
+        n: 40,
         value,
-        interval: Interval { low: value - 0.05, high: value + 0.05 },
+        interval: Interval { low, high },
     }
 }
 
-fn kpi(run: &Run, definition: &Definition, stage: KpiStage, value: f64) -> KpiChecked {
-    let Measurement { metric, estimator, model, n, value, interval } = measured(run, value);
-    let (basis, reaches) = match definition.run.mode {
-        Mode::Development => (Basis::Value, [value, value]),
-        Mode::Production => (Basis::Interval, [interval.low, interval.high]),
-    };
-    let target = definition.kpi.target;
-    let verdict = match reaches.map(|end| end >= target) {
-        [true, _] => Verdict::Met,
-        [false, true] => Verdict::Inconclusive,
-        [false, false] => Verdict::Missed,
-    };
-    KpiChecked { stage, metric, estimator, model, n, value, interval, target, basis, verdict }
+fn kpi(stage: KpiStage, name: &str, verdict: Verdict) -> KpiChecked {
+    let Measurement { metric, estimator, model, n, value, interval } = measured(name, verdict);
+    let basis = Basis::Interval;
+    KpiChecked { stage, metric, estimator, model, n, value, interval, target: 0.9, basis, verdict }
 }
 
-fn trained(run: &Run, models: &[&str]) -> Trained {
-    let checkpoint = |(step, model): (u64, &&str)| Checkpoint {
-        model: digest(model),
-        step,
-        metrics: BTreeMap::from([("validation.accuracy".into(), 0.8)]),
-    };
+fn checked(stage: KpiStage, name: &str, verdict: Verdict) -> Event {
+    Event::KpiChecked(kpi(stage, name, verdict))
+}
+
+fn training(samples: u64, models: &[&str]) -> Trained {
+    let checkpoints = (1..)
+        .zip(models)
+        .map(|(step, name)| Checkpoint {
+            model: model(name),
+            step,
+            metrics: BTreeMap::from([("validation.accuracy".to_owned(), 0.5)]),
+        })
+        .collect();
     Trained {
-        train_set: label_digest(run),
-        train_samples: run.labelled(),
-        validation_set: digest("validation"),
-        validation_samples: 10,
-        checkpoints: (1..).zip(models).map(checkpoint).collect(),
+        train_set: Digest::of(b"train"),
+        train_samples: samples,
+        validation_set: Digest::of(b"validation"),
+        validation_samples: 20,
+        checkpoints,
     }
 }
 
-fn selected(run: &Run, winner: &str, promoted: bool) -> ModelSelected {
-    let winner = digest(winner);
-    let incumbent = run.production.filter(|model| *model != winner);
+/// A training on what the run knows.
+fn training_of(run: &Run, models: &[&str]) -> Trained {
+    let known = run.labels.iter().map(|(sample, known)| (sample, known.label));
+    Trained { train_set: labelled_set_digest(known), ..training(run.labelled(), models) }
+}
+
+fn trained(samples: u64, models: &[&str]) -> Event {
+    Event::Trained(training(samples, models))
+}
+
+fn choice(incumbent: Option<&str>, winner: &str, promoted: bool) -> ModelSelected {
+    let mut names: Vec<&str> = incumbent.into_iter().collect();
+    if incumbent != Some(winner) {
+        names.push(winner);
+    }
     ModelSelected {
-        criterion: "validation.accuracy".into(),
-        candidates: [Some(winner), incumbent]
-            .into_iter()
-            .flatten()
-            .map(|model| Candidate { model, value: 0.8 })
-            .collect(),
-        incumbent: run.production,
-        winner,
+        criterion: "validation.accuracy".to_owned(),
+        candidates: names.iter().map(|name| Candidate { model: model(name), value: 0.5 }).collect(),
+        incumbent: incumbent.map(model),
+        winner: model(winner),
         promoted,
-        reason: "because".into(),
+        reason: "a story".to_owned(),
     }
 }
 
-fn cycle_ended(run: &Run) -> CycleEnded {
-    CycleEnded { labelled: run.labelled(), production: run.production }
+fn selected(incumbent: Option<&str>, winner: &str, promoted: bool) -> Event {
+    Event::ModelSelected(choice(incumbent, winner, promoted))
+}
+
+fn cycle_ended(labelled: u64, production: Option<&str>) -> Event {
+    Event::CycleEnded(CycleEnded { labelled, production: production.map(model) })
+}
+
+fn failure() -> CycleFailed {
+    CycleFailed { step: "train".to_owned(), attempts: 5, cause: "disk full".to_owned() }
 }
 
 fn failed() -> Event {
-    let cause = "no space left on device".into();
-    Event::CycleFailed(CycleFailed { step: "train".into(), attempts: 3, cause })
+    Event::CycleFailed(failure())
 }
 
-fn cancelled() -> CycleCancelled {
-    CycleCancelled { reason: "asked by a person".into() }
+fn cancellation() -> CycleCancelled {
+    CycleCancelled { reason: "enough".to_owned() }
 }
 
-fn run_ended(run: &Run, reason: EndReason) -> RunEnded {
-    let (cycles, labelled, production) = (run.cycle, run.labelled(), run.production);
-    RunEnded { reason, cycles, labelled, production }
+fn cancelled() -> Event {
+    Event::CycleCancelled(cancellation())
+}
+
+fn run_ended(reason: EndReason, cycles: u32, labelled: u64, production: Option<&str>) -> Event {
+    let (cycles, production) = (CycleNumber(cycles), production.map(model));
+    Event::RunEnded(RunEnded { reason, cycles, labelled, production })
 }

@@ -17,3 +17,4 @@ mod kill;
 mod samples;
 mod sled_store;
 mod support;
+mod training;

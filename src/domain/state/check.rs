@@ -3,12 +3,11 @@
 //! Which kind may follow which is [`super::Run::apply`]'s. Checks look at the run and the event only, and cost no more
 //! than applying the event: what needs the workflow or a hash over all labels is [`crate::domain::decide`]'s.
 
-use super::Run;
+use super::{Phase, Run, expected};
 use crate::domain::definition::Direction;
-use crate::domain::digest::Digest;
 use crate::domain::event::{
-    Annotated, BatchSelected, Checkpoint, CycleEnded, CycleStarted, KpiChecked, KpiStage, Label,
-    ModelSelected, RunEnded, Trained,
+    Annotated, BatchSelected, Checkpoint, CycleEnded, CycleStarted, EndReason, KpiChecked,
+    KpiStage, Label, ModelSelected, RunEnded, Trained,
 };
 use crate::domain::ids::SampleId;
 use crate::domain::kpi::{self, Interval, Verdict};
@@ -167,31 +166,36 @@ impl Run {
             return Err("the first model must go to production".to_owned());
         }
         if selected.promoted && Some(selected.winner) == self.production {
-            return Err(format!("{} is in production already", selected.winner));
+            // It would clear the fresh audit labels, which this model was not trained on.
+            return Err(format!("it promotes {}, which is in production", selected.winner));
         }
         Ok(())
     }
 
     pub(super) fn check_cycle_end(&self, ended: &CycleEnded) -> Result<(), String> {
-        self.check_outcome(ended.labelled, ended.production)
+        let CycleEnded { labelled, production } = *ended;
+        if (labelled, production) != (self.labelled(), self.production) {
+            return Err(format!(
+                "it speaks of {labelled} labels and model {production:?}, the run has {} and {:?}",
+                self.labelled(),
+                self.production
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn check_run_end(&self, ended: &RunEnded) -> Result<(), String> {
-        if ended.cycles != self.cycle {
+        if self.phase == Phase::Cancelled && ended.reason != EndReason::Cancelled {
+            return Err(expected(&self.phase).to_owned());
+        }
+        let RunEnded { cycles, labelled, production, .. } = *ended;
+        if (cycles, labelled, production) != (self.cycle, self.labelled(), self.production) {
             return Err(format!(
-                "it speaks of {} cycles, the run has {}",
-                ended.cycles, self.cycle
+                "it speaks of {cycles} cycles, {labelled} labels and model {production:?}, the run has {}, {} and {:?}",
+                self.cycle,
+                self.labelled(),
+                self.production
             ));
-        }
-        self.check_outcome(ended.labelled, ended.production)
-    }
-
-    fn check_outcome(&self, labelled: u64, production: Option<Digest>) -> Result<(), String> {
-        if labelled != self.labelled() {
-            return Err(format!("it speaks of {labelled} labels, the run has {}", self.labelled()));
-        }
-        if production != self.production {
-            return Err("its production model is not the run's".to_owned());
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The format of everything in the directory; raised when an older gleaner could not read it any more.
 const FORMAT: u32 = 1;
@@ -62,9 +63,36 @@ fn options() -> OpenOptions {
     options
 }
 
+/// How often, and how long each time, this process waits for a lock that it has itself: 1 s together.
+const LOCK_TRIES: u32 = 100;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+
+/// Takes the lock, or says who has it.
+///
+/// A lock of this very process is waited for a little. An earlier store may just be going away, and a program that the host
+/// starts shares every lock for the instant between fork and exec.
+fn take_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
+    let mut tries = 0;
+    loop {
+        match try_lock(path, holder) {
+            Err(StoreError::Locked { holder: found, .. })
+                if found == one_line(holder) && tries < LOCK_TRIES =>
+            {
+                tries += 1;
+                std::thread::park_timeout(LOCK_WAIT);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn one_line(holder: &str) -> String {
+    holder.replace(['\n', '\r'], " ")
+}
+
 /// Takes the lock, or says who has it. The file is never removed: two processes could then hold locks on two files of
 /// the same name. What it says counts only while somebody holds the lock.
-fn take_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
+fn try_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
     let mut file = options().open(path.join("lock")).map_err(not_opened(path))?;
     match file.try_lock() {
         Ok(()) => {}
@@ -77,7 +105,7 @@ fn take_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
         }
         Err(TryLockError::Error(error)) => return Err(not_opened(path)(error)),
     }
-    let line = holder.replace(['\n', '\r'], " ");
+    let line = one_line(holder);
     file.set_len(0)
         .and_then(|()| file.write_all(format!("{line}\n").as_bytes()))
         .map_err(not_opened(path))?;

@@ -1,380 +1,625 @@
-//! What commands lead to: each rule of `decide`, one story each.
+//! One story for each rule of `decide` and each check of `apply`.
 
+use super::Then::{Ends, Follows, Refused};
 use super::*;
-use gleaner::domain::decide::batch_size;
-use gleaner::domain::definition::SelectorModel;
+use gleaner::domain::decide::{batch_size, is_cold_start};
+use gleaner::domain::state::{Known, Phase};
+use std::collections::BTreeSet;
 
-fn start_cycle(run: &Run) -> Command {
+fn samples(names: &[&str]) -> BTreeSet<SampleId> {
+    names.iter().map(|name| SampleId::from(*name)).collect()
+}
+
+fn start_cycle() -> Command {
     Command::StartCycle {
-        pool: digest("pool"),
-        selector_model: run.production,
-        previous_head: digest("head"),
+        pool: Digest::of(b"pool"),
+        selector_model: Some(model("m3")),
+        previous_head: Digest::of(b"head"),
     }
 }
 
-/// The choice of `m2` over the incumbent, and what it measures.
-fn choice(run: &Run, value: f64) -> Command {
-    let acceptance = Measurement { model: digest("m2"), ..measured(run, value) };
-    Command::SelectModel { selected: selected(run, "m2", true), acceptance }
+fn select_model(incumbent: &str, winner: &str, promoted: bool, verdict: Verdict) -> Command {
+    let acceptance = measured(if promoted { winner } else { incumbent }, verdict);
+    Command::SelectModel { selected: choice(Some(incumbent), winner, promoted), acceptance }
 }
 
-/// The second cycle, its batch being labelled.
-fn labelled(definition: &Definition) -> Log {
-    let log = Log::of(definition).first_cycle().cycle();
-    log.batch(&["c", "audit-1"]).labels(&["c", "audit-1"])
-}
-
-/// The second cycle, its checkpoints saved.
-fn trained_again(definition: &Definition) -> Log {
-    let log = labelled(definition);
-    let log = if definition.kpi.gate { log.gate(0.5) } else { log };
-    log.trained(&["m2"])
-}
-
-const CHOSEN: [&str; 3] = ["ModelSelected", "KpiChecked", "CycleEnded"];
-const CHOSEN_LAST: [&str; 4] = ["ModelSelected", "KpiChecked", "CycleEnded", "RunEnded"];
+// --- the loop -------------------------------------------------------------------------------------------------------
 
 #[test]
-fn a_run_goes_from_step_to_step_by_itself() {
-    let definition = production();
-    let go = |log: &Log, wish: Command, events: &[&str], next| {
-        check(&log.events, command(&definition, wish), Yields(events, Some(next)))
-    };
-    let start = Command::StartRun(run_started(&definition));
-    check(&[], command(&definition, start), Yields(&["RunStarted"], Some(JobKind::Start)));
-    let log = Log::of(&definition).first_cycle();
-    go(&log, start_cycle(&log.run), &["CycleStarted"], JobKind::Select);
-    let log = log.cycle();
-    let wish = Command::RecordBatch(batch(&log.run, &["c", "audit-1"], 100));
-    go(&log, wish, &["BatchSelected"], JobKind::Annotate);
-    let log = log.batch(&["c", "audit-1"]);
-    let wish = Command::RecordLabels(annotations(&["c", "audit-1"]));
-    go(&log, wish, &["Annotated"], JobKind::Gate);
-    let log = log.labels(&["c", "audit-1"]);
-    go(&log, Command::CheckGate(measured(&log.run, 0.5)), &["KpiChecked"], JobKind::Train);
-    let log = log.gate(0.5);
-    let wish = Command::RecordTraining(trained(&log.run, &["m2"]));
-    go(&log, wish, &["Trained"], JobKind::SelectModel);
-    let log = log.trained(&["m2"]);
-    let run = go(&log, choice(&log.run, 0.8), &CHOSEN, JobKind::Start);
-    assert_eq!(run.production, Some(digest("m2")));
-    assert_eq!(run.next_step(), Some((CycleNumber(3), JobKind::Start)));
+fn a_run_starts_and_asks_for_its_first_cycle() {
+    let Event::RunStarted(start) = started(true) else { panic!() };
+    let next = Some(JobKind::Start);
+    let run =
+        check(&workflow(), &[], Command::StartRun(start.clone()), Follows(&["RunStarted"], next));
+    assert_eq!(run.next_step(), Some((CycleNumber(1), JobKind::Start)));
+    let again = Command::StartRun(start);
+    check(&workflow(), &[started(true)], again, Refused(&["RunStarted", "between cycles"]));
 }
 
 #[test]
-fn a_cycle_tells_which_labels_it_begins_with() {
-    let definition = production();
-    let log = Log::of(&definition).first_cycle();
-    let decision = decide(&log.run, &definition, start_cycle(&log.run)).unwrap();
-    let [(cycle, Event::CycleStarted(started))] = decision.events.as_slice() else {
-        panic!("one event")
-    };
-    assert_eq!(*cycle, CycleNumber(2));
-    assert_eq!(*started, cycle_started(&log.run, &definition));
+fn a_cycle_starts_with_what_is_known() {
+    let given = until("between cycles");
+    let next = Some(JobKind::Select);
+    let run = check(&workflow(), &given, start_cycle(), Follows(&["CycleStarted"], next));
+    assert_eq!((run.cycle, run.selector_model), (CycleNumber(3), Some(model("m3"))));
+    assert!(run.picks.is_empty(), "the picks of the cycle before are gone");
+    assert_eq!(run.history.len(), 3);
 }
 
 #[test]
-fn a_run_begins_with_its_own_workflow() {
-    let definition = production();
+fn another_workflow_cannot_go_on_with_a_run() {
+    let given = until("between cycles");
+    check(
+        &stopping(true, Some(9), None),
+        &given,
+        start_cycle(),
+        Refused(&["its workflow or seed"]),
+    );
+}
+
+#[test]
+fn a_run_begins_with_the_workflow_that_decides_it() {
     let changes: [fn(&mut RunStarted); 3] =
-        [|it| it.workflow = digest("other"), |it| it.seed = 8, |it| it.gate = false];
+        [|it| it.workflow = model("other"), |it| it.seed = 8, |it| it.gate = false];
     for change in changes {
-        let mut started = run_started(&definition);
-        change(&mut started);
-        let start = Command::StartRun(started);
-        check(&[], command(&definition, start), Refused("another workflow digest, seed or gate"));
+        let Event::RunStarted(mut start) = started(true) else { panic!() };
+        change(&mut start);
+        let why = Refused(&["another workflow digest, seed or gate"]);
+        check(&workflow(), &[], Command::StartRun(start), why);
     }
 }
 
 #[test]
 fn a_cycle_selects_with_the_model_that_the_workflow_names() {
-    let by_production = production();
-    let mut by_file = production();
-    by_file.selector.model = SelectorModel::File("selector.onnx".into());
-    let start = |definition: &Definition, selector_model, then: Then<'_>| {
-        let log = Log::of(definition).first_cycle();
-        let pool = digest("pool");
-        let start = Command::StartCycle { pool, selector_model, previous_head: digest("head") };
-        check(&log.events, command(definition, start), then);
+    let with = |name: Option<&str>| Command::StartCycle {
+        pool: Digest::of(b"pool"),
+        selector_model: name.map(model),
+        previous_head: Digest::of(b"head"),
     };
-    let started = || Yields(&["CycleStarted"], Some(JobKind::Select));
-    start(&by_production, Some(digest("m1")), started());
-    start(&by_production, None, Refused("no model, but the workflow wants the production model"));
-    start(&by_production, Some(digest("m2")), Refused("the workflow wants the production model"));
-    start(&by_file, Some(digest("file")), started());
-    start(&by_file, None, Refused("the workflow names a model file"));
+    let given = until("between cycles"); // m3 is in production
+    for name in [None, Some("m1")] {
+        let why = Refused(&["the cycle would select with", "wants the production model"]);
+        check(&workflow(), &given, with(name), why);
+    }
+    let mut by_file = workflow();
+    by_file.selector.model = SelectorModel::File("selector.onnx".to_owned());
+    let Event::RunStarted(start) = started(true) else { panic!() };
+    let start = Event::RunStarted(RunStarted { workflow: by_file.digest(), ..start });
+    let next = Some(JobKind::Select);
+    check(
+        &by_file,
+        std::slice::from_ref(&start),
+        with(Some("file")),
+        Follows(&["CycleStarted"], next),
+    );
+    check(&by_file, &[start], with(None), Refused(&["no model", "names a model file"]));
 }
 
 #[test]
-fn a_batch_is_as_large_as_the_workflow_says_at_the_most() {
-    let definition = production();
-    let log = Log::of(&definition).first_cycle().cycle();
-    let full = batch(&log.run, &["c", "d", "e", "f"], 100);
-    let selected = || Yields(&["BatchSelected"], Some(JobKind::Annotate));
-    check(&log.events, command(&definition, Command::RecordBatch(full)), selected());
-    let large = batch(&log.run, &["c", "d", "e", "f", "g"], 100);
-    let refused = Refused("a batch of 5 was selected where at most 4 are allowed");
-    check(&log.events, command(&definition, Command::RecordBatch(large)), refused);
-    let small = batch(&log.run, &["c"], 0);
-    check(&log.events, command(&definition, Command::RecordBatch(small)), selected());
+fn a_cycle_that_speaks_of_other_labels_is_refused() {
+    let given = until("between cycles");
+    check(
+        &workflow(),
+        &given,
+        cycle_started(3),
+        Refused(&["it speaks of 3 labels, the run has 4"]),
+    );
+    let Event::CycleStarted(mut other) = cycle_started(4) else { panic!() };
+    other.seed = 8;
+    check(&workflow(), &given, Event::CycleStarted(other), Refused(&["its workflow or seed"]));
 }
 
 #[test]
-fn the_first_batch_is_the_cold_start() {
-    let mut definition = production();
-    let first = |definition: &Definition| batch_size(&Log::of(definition).cycle().run, definition);
-    assert_eq!(first(&definition), 2);
-    definition.selector.cold_start = ColdStart::PerClass(3);
-    assert_eq!(first(&definition), 6, "3 of each of 2 classes");
-    definition.stop.max_labels = Some(5);
-    assert_eq!(first(&definition), 5);
-    definition.selector.model = SelectorModel::File("selector.onnx".into());
-    assert_eq!(first(&definition), 4, "there is a model from the beginning");
-    definition.selector.model = SelectorModel::Production;
-    assert_eq!(batch_size(&Log::of(&definition).first_cycle().cycle().run, &definition), 3);
+fn the_first_cycle_has_no_gate() {
+    let given = &two_cycles()[..3];
+    let labels = Command::RecordLabels(labels(&["a", "b"]));
+    check(&workflow(), given, labels, Follows(&["Annotated"], Some(JobKind::Train)));
 }
 
 #[test]
-fn the_last_batch_shrinks_to_the_labels_that_are_left() {
-    let mut definition = production();
-    definition.stop.max_labels = Some(5);
-    let log = Log::of(&definition).first_cycle().cycle(); // 2 labels are known
-    let batch_of = |samples: &[&str]| Command::RecordBatch(batch(&log.run, samples, 100));
-    let refused = Refused("a batch of 4 was selected where at most 3 are allowed");
-    check(&log.events, command(&definition, batch_of(&["c", "d", "e", "f"])), refused);
-    let selected = Yields(&["BatchSelected"], Some(JobKind::Annotate));
-    check(&log.events, command(&definition, batch_of(&["c", "d", "e"])), selected);
+fn later_cycles_have_a_gate_unless_it_is_off() {
+    let given = until("annotating");
+    let arrived = || Command::RecordLabels(labels(&["c", "d"]));
+    check(&workflow(), &given, arrived(), Follows(&["Annotated"], Some(JobKind::Gate)));
+    let ungated = then(&[started(false)], &given[1..]);
+    check(&workflow(), &ungated, arrived(), Follows(&["Annotated"], Some(JobKind::Train)));
 }
+
+#[test]
+fn training_leads_to_the_choice_of_a_model() {
+    let given = until("training");
+    let command = Command::RecordTraining(training_of(&replay(&given), &["m2", "m3"]));
+    let run =
+        check(&workflow(), &given, command, Follows(&["Trained"], Some(JobKind::SelectModel)));
+    let Phase::SelectingModel { checkpoints } = &run.phase else { panic!("{:?}", run.phase) };
+    assert_eq!(checkpoints.len(), 2);
+    assert_eq!(run.history[1].checkpoints, Some(2));
+}
+
+#[test]
+fn a_chosen_model_is_measured_and_the_cycle_ends() {
+    let given = until("selecting a model");
+    let events = &["ModelSelected", "KpiChecked", "CycleEnded"];
+    let command = select_model("m1", "m3", true, Verdict::Missed);
+    let run = check(&workflow(), &given, command, Follows(events, Some(JobKind::Start)));
+    assert_eq!(run.production, Some(model("m3")));
+    assert!(run.history[1].promoted && run.history[1].acceptance.is_some());
+}
+
+// --- the batch ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_batch_asks_for_its_labels() {
+    let given = until("selecting");
+    let command = Command::RecordBatch(batch_of(&[("c", Arm::Strategy), ("d", Arm::Audit)], 8));
+    let run =
+        check(&workflow(), &given, command, Follows(&["BatchSelected"], Some(JobKind::Annotate)));
+    assert_eq!(run.phase, Phase::Annotating { missing: samples(&["c", "d"]) });
+    assert_eq!(run.remaining, Some(6));
+}
+
+#[test]
+fn a_batch_is_no_larger_than_the_workflow_allows() {
+    let given = until("selecting");
+    let three = [("c", Arm::Strategy), ("d", Arm::Strategy), ("e", Arm::Audit)];
+    let command = Command::RecordBatch(batch_of(&three, 8));
+    check(&workflow(), &given, command, Refused(&["a batch of 3", "at most 2"]));
+}
+
+#[test]
+fn the_last_batch_shrinks_to_fit_max_labels() {
+    let given = until("selecting"); // two labels are known
+    let sizes: Vec<usize> = [2, 3, 4, 5, 100]
+        .map(|most| batch_size(&replay(&given), &stopping(true, None, Some(most))))
+        .to_vec();
+    assert_eq!(sizes, [0, 1, 2, 2, 2]);
+    let two = Command::RecordBatch(batch_of(&[("c", Arm::Strategy), ("d", Arm::Audit)], 8));
+    check(&stopping(true, None, Some(3)), &given, two, Refused(&["a batch of 2", "at most 1"]));
+    let one = Command::RecordBatch(batch_of(&[("c", Arm::Strategy)], 8));
+    let next = Some(JobKind::Annotate);
+    check(&stopping(true, None, Some(3)), &given, one, Follows(&["BatchSelected"], next));
+}
+
+#[test]
+fn the_first_batch_has_its_own_size() {
+    let run = replay(&two_cycles()[..2]);
+    let size = |cold_start, model| {
+        let mut workflow = workflow();
+        workflow.selector.cold_start = cold_start;
+        workflow.selector.model = model;
+        (is_cold_start(&run, &workflow), batch_size(&run, &workflow))
+    };
+    let file = || SelectorModel::File("model.onnx".to_owned());
+    assert_eq!(size(ColdStart::Random(5), SelectorModel::Production), (true, 5));
+    assert_eq!(size(ColdStart::PerClass(4), SelectorModel::Production), (true, 12));
+    assert_eq!(
+        size(ColdStart::PerClass(usize::MAX), SelectorModel::Production),
+        (true, usize::MAX)
+    );
+    assert_eq!(size(ColdStart::Random(5), file()), (false, 2));
+    let later = replay(&until("selecting"));
+    assert!(!is_cold_start(&later, &workflow()), "a model is in production");
+}
+
+#[test]
+fn a_batch_that_cannot_be_is_refused() {
+    let given = until("selecting");
+    let refused = |picks: &[(&str, Arm)], candidates, why| {
+        check(&workflow(), &given, batch(picks, candidates), Refused(why));
+    };
+    let arm = Arm::Strategy;
+    refused(&[], 8, &["BatchSelected", "selecting", "it picks nothing"]);
+    refused(&[("c", arm), ("d", arm)], 1, &["it picks 2 of 1 candidates"]);
+    refused(&[("c", arm), ("c", Arm::Audit)], 8, &["sample c is picked twice"]);
+    refused(&[("c", arm), ("a", arm)], 8, &["sample a is labelled already"]);
+    for number in [0.0, -0.5, 1.5] {
+        let mut drawn = batch_of(&[("c", arm)], 8);
+        drawn.picks[0].probability = Some(number);
+        let why = Refused(&["sample c was picked with probability", "which is not in (0, 1]"]);
+        check(&workflow(), &given, Event::BatchSelected(drawn), why);
+    }
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut cut = batch_of(&[("c", arm)], 8);
+        cut.cutoff = Some(number);
+        let why = Refused(&["its cutoff is not finite"]);
+        check(&workflow(), &given, Event::BatchSelected(cut), why);
+        let mut scored = batch_of(&[("c", arm)], 8);
+        scored.picks[0].score = Some(number);
+        let why = Refused(&["the score of sample c is not finite"]);
+        check(&workflow(), &given, Event::BatchSelected(scored), why);
+        let mut drawn = batch_of(&[("c", arm)], 8);
+        drawn.picks[0].probability = Some(number);
+        check(
+            &workflow(),
+            &given,
+            Event::BatchSelected(drawn),
+            Refused(&["sample c was picked with probability", "which is not in (0, 1]"]),
+        );
+    }
+}
+
+#[test]
+fn a_batch_is_scored_by_the_model_that_the_cycle_named() {
+    let Event::CycleStarted(mut start) = cycle_started(2) else { panic!() };
+    start.selector_model = Some(model("m1"));
+    let given = then(&two_cycles()[..8], &[Event::CycleStarted(start)]);
+    let scored_by = |name: Option<&str>| {
+        let batch = batch_of(&[("c", Arm::Strategy)], 8);
+        Command::RecordBatch(BatchSelected { model: name.map(model), ..batch })
+    };
+    let next = Some(JobKind::Annotate);
+    for name in [Some("m1"), None] {
+        check(&workflow(), &given, scored_by(name), Follows(&["BatchSelected"], next));
+    }
+    let why = Refused(&["another model than the cycle's selector model"]);
+    check(&workflow(), &given, scored_by(Some("m3")), why);
+}
+
+#[test]
+fn a_batch_out_of_place_is_refused_for_its_place() {
+    let given = until("annotating");
+    let three = [("e", Arm::Strategy), ("f", Arm::Strategy), ("g", Arm::Strategy)];
+    let why = Refused(&["BatchSelected cannot follow in a run that is annotating"]);
+    check(&workflow(), &given, Command::RecordBatch(batch_of(&three, 8)), why);
+}
+
+// --- labels ---------------------------------------------------------------------------------------------------------
 
 #[test]
 fn labels_may_come_in_several_deliveries() {
-    let definition = production();
-    let log = Log::of(&definition).first_cycle().cycle().batch(&["c", "d", "e"]);
-    let deliver = |log: &Log, samples: &[&str], next| {
-        let wish = Command::RecordLabels(annotations(samples));
-        check(&log.events, command(&definition, wish), Yields(&["Annotated"], next))
+    let given = until("annotating");
+    let first = Command::RecordLabels(labels(&["d"]));
+    // The annotation job that is out stays the next step, so none is enqueued.
+    let run = check(&workflow(), &given, first, Follows(&["Annotated"], None));
+    assert_eq!(run.phase, Phase::Annotating { missing: samples(&["c"]) });
+    assert_eq!(run.labelled(), 3);
+    let given = then(&given, &[annotated(&["d"])]);
+    let rest = Command::RecordLabels(labels(&["c"]));
+    let run = check(&workflow(), &given, rest, Follows(&["Annotated"], Some(JobKind::Gate)));
+    let known = Known { label: Label::Class(1), cycle: CycleNumber(2), arm: Arm::Strategy };
+    assert_eq!(run.labels[&SampleId::from("c")], known);
+    assert_eq!(run.history[1].labelled, 4);
+}
+
+#[test]
+fn a_label_that_was_not_asked_for_is_refused() {
+    let given = then(&until("annotating"), &[annotated(&["d"])]);
+    let refused = |labels: Vec<Annotation>, why| {
+        check(&workflow(), &given, Command::RecordLabels(labels), Refused(why));
     };
-    // The job that is out stays the next step: enqueueing it again would be a second one.
-    let run = deliver(&log, &["d"], None);
-    assert_eq!(run.next_step(), Some((CycleNumber(2), JobKind::Annotate)));
-    let log = log.labels(&["d"]);
-    deliver(&log, &["c"], None);
-    deliver(&log.labels(&["c"]), &["e"], Some(JobKind::Gate));
+    refused(vec![], &["Annotated", "annotating", "it holds no label"]);
+    refused(labels(&["z"]), &["sample z was not picked in this cycle"]);
+    refused(labels(&["a"]), &["sample a was not picked in this cycle"]);
+    refused(labels(&["d"]), &["sample d is labelled already"]);
+    refused(labels(&["c", "c"]), &["sample c is labelled twice"]);
+    refused(labels(&["c", "z"]), &["sample z was not picked in this cycle"]);
+    refused(vec![label("c", 3)], &["sample c is class 3, but the class list has 3"]);
+    refused(vec![label("c", u32::MAX)], &["class 4294967295"]);
 }
 
-#[test]
-fn without_a_gate_labels_lead_to_training() {
-    let definition = development();
-    let log = Log::of(&definition).first_cycle().cycle().batch(&["c"]);
-    let wish = Command::RecordLabels(annotations(&["c"]));
-    check(&log.events, command(&definition, wish), Yields(&["Annotated"], Some(JobKind::Train)));
-}
+// --- the gate -------------------------------------------------------------------------------------------------------
 
 #[test]
-fn the_first_cycle_has_no_gate_because_there_is_no_model() {
-    let definition = production();
-    let log = Log::of(&definition).cycle().batch(&["a"]);
-    let wish = Command::RecordLabels(annotations(&["a"]));
-    check(&log.events, command(&definition, wish), Yields(&["Annotated"], Some(JobKind::Train)));
-}
-
-#[test]
-fn a_gate_that_is_met_ends_the_cycle_without_a_training() {
-    let mut definition = production();
-    let log = labelled(&definition);
-    let wish = Command::CheckGate(measured(&log.run, 0.96));
-    let ended = Yields(&["KpiChecked", "CycleEnded"], Some(JobKind::Start));
-    let run = check(&log.events, command(&definition, wish.clone()), ended);
-    assert_eq!(run.production, Some(digest("m1")));
-    assert_eq!(run.history[1].checkpoints, None);
-
-    definition.stop.kpi = true;
-    let log = labelled(&definition);
-    let ended = Yields(&["KpiChecked", "CycleEnded", "RunEnded"], None);
-    let run = check(&log.events, command(&definition, wish), ended);
-    assert_eq!(run.phase, Phase::Ended(EndReason::KpiMet));
-}
-
-#[test]
-fn a_gate_that_is_missed_or_inconclusive_leads_to_training() {
-    let definition = production();
-    let log = labelled(&definition);
-    for (value, verdict) in [(0.8, Verdict::Missed), (0.92, Verdict::Inconclusive)] {
-        let wish = Command::CheckGate(measured(&log.run, value));
-        let trains = Yields(&["KpiChecked"], Some(JobKind::Train));
-        let run = check(&log.events, command(&definition, wish), trains);
+fn a_missed_and_an_inconclusive_gate_train() {
+    let given = until("gating");
+    for verdict in [Verdict::Missed, Verdict::Inconclusive] {
+        let command = Command::CheckGate(measured("m1", verdict));
+        let run =
+            check(&workflow(), &given, command, Follows(&["KpiChecked"], Some(JobKind::Train)));
         assert_eq!(run.history[1].gate.as_ref().map(|gate| gate.verdict), Some(verdict));
     }
 }
 
 #[test]
-fn development_compares_the_value_and_production_the_interval() {
-    let mut gated = development();
-    gated.kpi.gate = true;
-    for (definition, verdict) in [(gated, Verdict::Met), (production(), Verdict::Inconclusive)] {
-        let log = labelled(&definition);
-        let wish = Command::CheckGate(measured(&log.run, 0.92));
-        let run = decide(&log.run, &definition, wish).unwrap().run;
-        assert_eq!(run.history[1].gate.as_ref().map(|gate| gate.verdict), Some(verdict));
-    }
-}
-
-#[test]
-fn a_training_uses_the_labels_of_the_run() {
-    let definition = production();
-    let log = labelled(&definition).gate(0.5);
-    let mut other = trained(&log.run, &["m2"]);
-    other.train_set = digest("other labels");
-    let wish = Command::RecordTraining(other);
-    check(&log.events, command(&definition, wish), Refused("training used the labels"));
-}
-
-#[test]
-fn what_is_measured_last_is_what_is_in_production() {
-    let definition = production();
-    let log = trained_again(&definition);
-    let acceptance = measured(&log.run, 0.8); // of m1, which m2 has just replaced
-    let wish = Command::SelectModel { selected: selected(&log.run, "m2", true), acceptance };
-    check(&log.events, command(&definition, wish), Refused("which is not in production"));
-}
-
-#[test]
-fn a_met_target_ends_a_development_run_that_asks_for_it() {
-    let mut definition = development();
-    let log = trained_again(&definition);
-    let goes_on = || Yields(&CHOSEN, Some(JobKind::Start));
-    check(&log.events, command(&definition, choice(&log.run, 0.95)), goes_on());
-    definition.stop.kpi = true;
-    let log = trained_again(&definition);
-    check(&log.events, command(&definition, choice(&log.run, 0.89)), goes_on());
+fn a_met_gate_ends_the_cycle_without_training() {
+    let given = until("gating");
+    let met = || Command::CheckGate(measured("m1", Verdict::Met));
+    let events = &["KpiChecked", "CycleEnded"];
     let run =
-        check(&log.events, command(&definition, choice(&log.run, 0.9)), Yields(&CHOSEN_LAST, None));
-    assert_eq!(run.phase, Phase::Ended(EndReason::KpiMet));
+        check(&stopping(false, None, None), &given, met(), Follows(events, Some(JobKind::Start)));
+    assert_eq!(run.history[1].checkpoints, None);
+    assert_eq!(run.production, Some(model("m1")));
+    check(
+        &workflow(),
+        &given,
+        met(),
+        Ends(&["KpiChecked", "CycleEnded", "RunEnded"], EndReason::KpiMet),
+    );
 }
 
 #[test]
-fn in_production_only_the_gate_ends_a_run_by_its_kpi() {
-    let mut definition = production();
-    definition.stop.kpi = true;
-    let log = trained_again(&definition);
-    let goes_on = Yields(&CHOSEN, Some(JobKind::Start));
-    check(&log.events, command(&definition, choice(&log.run, 1.0)), goes_on);
+fn production_needs_the_whole_interval_and_development_the_value() {
+    let given = until("gating");
+    let mut lucky = measured("m1", Verdict::Inconclusive);
+    lucky.value = 0.91;
+    let command = || Command::CheckGate(lucky.clone());
+    check(&workflow(), &given, command(), Follows(&["KpiChecked"], Some(JobKind::Train)));
+    let events = &["KpiChecked", "CycleEnded", "RunEnded"];
+    check(&development(workflow()), &given, command(), Ends(events, EndReason::KpiMet));
 }
 
-/// What ends the run with its second cycle, with every stop rule but those in `off` fulfilled.
-fn reason(off: &[EndReason]) -> Option<EndReason> {
-    let on = |reason| !off.contains(&reason);
-    let mut definition = development();
-    definition.stop.kpi = on(EndReason::KpiMet);
-    definition.stop.max_cycles = on(EndReason::MaxCycles).then_some(2);
-    definition.stop.max_labels = on(EndReason::MaxLabels).then_some(3);
-    let left = if on(EndReason::PoolExhausted) { 0 } else { 1 };
-    let log = Log::of(&definition).first_cycle().cycle();
-    let last = batch(&log.run, &["c"], left);
-    let log = log.then(Event::BatchSelected(last)).labels(&["c"]).trained(&["m2"]);
-    let decision = decide(&log.run, &definition, choice(&log.run, 0.95)).unwrap();
-    if let Phase::Ended(reason) = decision.run.phase { Some(reason) } else { None }
+#[test]
+fn a_measurement_that_does_not_fit_is_refused() {
+    let given = until("gating");
+    let refused = |change: &dyn Fn(&mut KpiChecked), why| {
+        let mut kpi = kpi(KpiStage::Gate, "m1", Verdict::Missed);
+        change(&mut kpi);
+        check(&workflow(), &given, Event::KpiChecked(kpi), Refused(why));
+    };
+    refused(&|kpi| kpi.stage = KpiStage::Acceptance, &["it is a Acceptance where a Gate is due"]);
+    refused(&|kpi| kpi.model = model("m9"), &["which is not in production"]);
+    refused(&|kpi| kpi.verdict = Verdict::Met, &["its verdict does not follow"]);
+    refused(&|kpi| kpi.target = 0.3, &["its verdict does not follow"]);
+    refused(&|kpi| kpi.value = f64::NAN, &["its numbers are not finite"]);
+    refused(&|kpi| kpi.interval.low = f64::NEG_INFINITY, &["its numbers are not finite"]);
+    refused(&|kpi| kpi.interval.high = f64::INFINITY, &["its numbers are not finite"]);
+    refused(&|kpi| kpi.target = f64::NAN, &["its numbers are not finite"]);
+    refused(
+        &|kpi| kpi.interval.low = 0.7,
+        &["its interval ends at 0.6, before its beginning at 0.7"],
+    );
+    let nothing = |kpi: &mut KpiChecked| (kpi.n, kpi.target, kpi.verdict) = (0, 0.1, Verdict::Met);
+    refused(&nothing, &["nothing can be met on no samples"]);
+    let gate = checked(KpiStage::Gate, "m3", Verdict::Missed);
+    check(
+        &workflow(),
+        &until("accepting"),
+        gate,
+        Refused(&["it is a Gate where a Acceptance is due"]),
+    );
+    let old = checked(KpiStage::Acceptance, "m1", Verdict::Missed);
+    check(&workflow(), &until("accepting"), old, Refused(&["which is not in production"]));
+}
+
+// --- models ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_training_uses_every_label_and_saves_something() {
+    let given = until("training");
+    let command = |trained| Command::RecordTraining(trained);
+    check(&workflow(), &given, command(training(4, &[])), Refused(&["it saved no checkpoint"]));
+    let few = training(3, &["m2"]);
+    check(&workflow(), &given, command(few), Refused(&["it used 3 labels, the run has 4"]));
+    let others = training(4, &["m2"]); // so many, but not these
+    check(&workflow(), &given, command(others), Refused(&["training used the labels"]));
+    let mut diverged = training_of(&replay(&given), &["m2", "m3"]);
+    diverged.checkpoints[1].metrics.insert("train.loss".to_owned(), f64::NAN);
+    let why = Refused(&["train.loss of checkpoint", "is NaN, not a finite number"]);
+    check(&workflow(), &given, command(diverged), why);
+    // A training that stands still saves the same file twice: no contradiction.
+    let twice = command(training_of(&replay(&given), &["m2", "m2"]));
+    check(&workflow(), &given, twice, Follows(&["Trained"], Some(JobKind::SelectModel)));
+}
+
+#[test]
+fn a_choice_that_cannot_be_is_refused() {
+    let given = until("selecting a model");
+    let refused = |choice: ModelSelected, why| {
+        check(&workflow(), &given, Event::ModelSelected(choice), Refused(why));
+    };
+    refused(choice(None, "m3", true), &["its incumbent is not the production model"]);
+    refused(choice(Some("m3"), "m2", true), &["its incumbent is not the production model"]);
+    refused(choice(Some("m1"), "m9", true), &["candidate", "is not known"]);
+    refused(choice(Some("m1"), "m1", true), &["it promotes", "which is in production"]);
+    let unknown = ModelSelected { winner: model("m2"), ..choice(Some("m1"), "m3", true) };
+    refused(unknown, &["the winner", "is not a candidate"]);
+    let mut twice = choice(Some("m1"), "m3", true);
+    twice.candidates[0].model = model("m3");
+    refused(twice, &["candidate", "is listed twice"]);
+    let mut diverged = choice(Some("m1"), "m3", true);
+    diverged.candidates[1].value = f64::NAN;
+    refused(diverged, &["the value of candidate", "is not finite"]);
+}
+
+#[test]
+fn the_first_model_goes_to_production() {
+    let given = &two_cycles()[..5];
+    let why = Refused(&["the first model must go to production"]);
+    check(&workflow(), given, selected(None, "m1", false), why);
+    let events = &["ModelSelected", "KpiChecked", "CycleEnded"];
+    let acceptance = measured("m1", Verdict::Missed);
+    let command = Command::SelectModel { selected: choice(None, "m1", true), acceptance };
+    check(&workflow(), given, command, Follows(events, Some(JobKind::Start)));
+}
+
+#[test]
+fn an_incumbent_that_stays_is_measured_itself() {
+    let given = until("selecting a model");
+    let events = &["ModelSelected", "KpiChecked", "CycleEnded"];
+    let stays = select_model("m1", "m1", false, Verdict::Missed);
+    let run = check(&workflow(), &given, stays, Follows(events, Some(JobKind::Start)));
+    assert_eq!(run.production, Some(model("m1")));
+    let acceptance = measured("m3", Verdict::Missed);
+    let other = Command::SelectModel { selected: choice(Some("m1"), "m1", false), acceptance };
+    check(&workflow(), &given, other, Refused(&["which is not in production"]));
+}
+
+#[test]
+fn audit_labels_stay_fresh_until_a_model_is_promoted() {
+    let stays = then(
+        &until("selecting a model"),
+        &[
+            selected(Some("m1"), "m1", false),
+            checked(KpiStage::Acceptance, "m1", Verdict::Missed),
+            cycle_ended(4, Some("m1")),
+        ],
+    );
+    assert_eq!(replay(&stays).fresh_audit, samples(&["d"]));
+    let next = then(
+        &stays,
+        &[
+            cycle_started(4),
+            batch(&[("e", Arm::Audit), ("f", Arm::Strategy)], 6),
+            annotated(&["e", "f"]),
+        ],
+    );
+    assert_eq!(replay(&next).fresh_audit, samples(&["d", "e"]), "they accumulate");
+    let met =
+        then(&next, &[checked(KpiStage::Gate, "m1", Verdict::Met), cycle_ended(6, Some("m1"))]);
+    assert_eq!(replay(&met).fresh_audit, samples(&["d", "e"]), "a gate alone uses none up");
+    let trained =
+        then(&next, &[checked(KpiStage::Gate, "m1", Verdict::Missed), trained(6, &["m4"])]);
+    assert_eq!(replay(&trained).fresh_audit, samples(&["d", "e"]));
+    let promoted = selected(Some("m1"), "m4", true);
+    let run = check(&workflow(), &trained, promoted, Follows(&["ModelSelected"], None));
+    assert!(run.fresh_audit.is_empty(), "the new model was trained on them");
+}
+
+// --- the end --------------------------------------------------------------------------------------------------------
+
+/// The end of the second cycle, whose batch left `left` candidates over, under these stop rules in development mode.
+#[track_caller]
+fn ends(stop: Definition, left: u64, verdict: Verdict, reason: Option<EndReason>) {
+    let mut given = until("selecting a model");
+    given[9] = batch(&[("c", Arm::Strategy), ("d", Arm::Audit)], 2 + left);
+    let then = match reason {
+        Some(reason) => Ends(&["ModelSelected", "KpiChecked", "CycleEnded", "RunEnded"], reason),
+        None => Follows(&["ModelSelected", "KpiChecked", "CycleEnded"], Some(JobKind::Start)),
+    };
+    check(&development(stop), &given, select_model("m1", "m3", true, verdict), then);
 }
 
 #[test]
 fn a_run_ends_for_the_first_reason_that_holds() {
-    use EndReason::{KpiMet, MaxCycles, MaxLabels, PoolExhausted};
-    assert_eq!(reason(&[]), Some(KpiMet));
-    assert_eq!(reason(&[KpiMet]), Some(MaxCycles));
-    assert_eq!(reason(&[KpiMet, MaxCycles]), Some(MaxLabels));
-    assert_eq!(reason(&[KpiMet, MaxCycles, MaxLabels]), Some(PoolExhausted));
-    assert_eq!(reason(&[KpiMet, MaxCycles, MaxLabels, PoolExhausted]), None);
+    let (met, missed) = (Verdict::Met, Verdict::Missed);
+    // All four hold; then the strongest is taken away, one by one.
+    ends(stopping(true, Some(2), Some(4)), 0, met, Some(EndReason::KpiMet));
+    ends(stopping(true, Some(2), Some(4)), 0, missed, Some(EndReason::MaxCycles));
+    ends(stopping(true, Some(3), Some(4)), 0, missed, Some(EndReason::MaxLabels));
+    ends(stopping(true, Some(3), Some(5)), 0, missed, Some(EndReason::PoolExhausted));
+    ends(stopping(true, Some(3), Some(5)), 1, missed, None);
 }
 
 #[test]
-fn a_limit_ends_the_run_also_after_a_gate_that_is_met() {
-    let mut definition = production();
-    definition.stop.max_cycles = Some(2);
-    let log = labelled(&definition);
-    let wish = Command::CheckGate(measured(&log.run, 0.96));
-    let ended = Yields(&["KpiChecked", "CycleEnded", "RunEnded"], None);
-    let run = check(&log.events, command(&definition, wish), ended);
-    assert_eq!(run.phase, Phase::Ended(EndReason::MaxCycles));
+fn each_reason_ends_a_run_by_itself() {
+    let (met, missed) = (Verdict::Met, Verdict::Missed);
+    ends(stopping(true, None, None), 1, met, Some(EndReason::KpiMet));
+    ends(stopping(false, Some(2), None), 1, missed, Some(EndReason::MaxCycles));
+    ends(stopping(false, Some(1), None), 1, missed, Some(EndReason::MaxCycles));
+    ends(stopping(false, None, Some(4)), 1, missed, Some(EndReason::MaxLabels));
+    ends(stopping(false, None, None), 0, missed, Some(EndReason::PoolExhausted));
+    ends(stopping(false, None, None), 1, met, None);
 }
 
 #[test]
-fn cancelling_ends_a_run_wherever_it_is() {
-    let definition = production();
-    let between = Log::of(&definition).first_cycle();
-    let selecting = between.clone().cycle();
-    let annotating = selecting.clone().batch(&["c", "d"]).labels(&["c"]);
-    let gating = annotating.clone().labels(&["d"]);
-    let training = gating.clone().gate(0.5);
-    let choosing = training.clone().trained(&["m2"]);
-    let cancel = |log: &Log, events: &[&str]| {
-        let wish = Command::Cancel(cancelled());
-        let run = check(&log.events, command(&definition, wish.clone()), Yields(events, None));
-        assert_eq!(run.phase, Phase::Ended(EndReason::Cancelled));
-        assert_eq!(run.next_step(), None);
-        assert!(decide(&log.run, &definition, wish).unwrap().cancels_jobs);
-    };
-    cancel(&Log::of(&definition), &["RunEnded"]);
-    cancel(&between, &["RunEnded"]);
-    for log in [selecting, annotating, gating, training, choosing] {
-        cancel(&log, &["CycleCancelled", "RunEnded"]);
-        cancel(&log.failed(), &["CycleCancelled", "RunEnded"]);
+fn a_met_gate_ends_a_run_for_the_other_reasons_too() {
+    let given = until("gating");
+    let met = || Command::CheckGate(measured("m1", Verdict::Met));
+    let events = &["KpiChecked", "CycleEnded", "RunEnded"];
+    check(&stopping(false, Some(2), None), &given, met(), Ends(events, EndReason::MaxCycles));
+    check(&stopping(false, None, Some(4)), &given, met(), Ends(events, EndReason::MaxLabels));
+    check(&stopping(true, Some(2), Some(4)), &given, met(), Ends(events, EndReason::KpiMet));
+}
+
+#[test]
+fn in_production_only_the_gate_meets_the_kpi() {
+    // The acceptance samples helped to choose the model.
+    let given = until("selecting a model");
+    let events = &["ModelSelected", "KpiChecked", "CycleEnded"];
+    let command = select_model("m1", "m3", true, Verdict::Met);
+    check(&workflow(), &given, command, Follows(events, Some(JobKind::Start)));
+}
+
+#[test]
+fn an_end_that_speaks_of_another_run_is_refused() {
+    let given = until("closing");
+    let why = &["CycleEnded", "closing", "the run has 4"];
+    check(&workflow(), &given, cycle_ended(5, Some("m3")), Refused(why));
+    check(&workflow(), &given, cycle_ended(4, Some("m1")), Refused(why));
+    let given = until("between cycles");
+    let why = &["RunEnded", "between cycles", "the run has 2, 4"];
+    let reason = EndReason::MaxCycles;
+    check(&workflow(), &given, run_ended(reason, 1, 4, Some("m3")), Refused(why));
+    check(&workflow(), &given, run_ended(reason, 2, 5, Some("m3")), Refused(why));
+    check(&workflow(), &given, run_ended(reason, 2, 4, None), Refused(why));
+    let given = until("cancelled");
+    let met = run_ended(EndReason::KpiMet, 2, 2, Some("m1"));
+    check(&workflow(), &given, met, Refused(&["only RunEnded with the reason cancelled can"]));
+}
+
+#[test]
+fn a_run_can_be_cancelled_wherever_it_stands() {
+    let cancel = || Command::Cancel(cancellation());
+    for phase in [
+        "selecting",
+        "annotating",
+        "gating",
+        "training",
+        "selecting a model",
+        "accepting",
+        "closing",
+    ] {
+        let events = &["CycleCancelled", "RunEnded"];
+        check(&workflow(), &until(phase), cancel(), Ends(events, EndReason::Cancelled));
     }
+    let idle = until("between cycles");
+    check(&workflow(), &idle, cancel(), Ends(&["RunEnded"], EndReason::Cancelled));
+    check(&workflow(), &[started(true)], cancel(), Ends(&["RunEnded"], EndReason::Cancelled));
+    check(&workflow(), &until("new"), cancel(), Refused(&["CycleCancelled", "new"]));
+    check(&workflow(), &until("cancelled"), cancel(), Refused(&["CycleCancelled", "cancelled"]));
+    check(&workflow(), &until("ended"), cancel(), Refused(&["the run has ended (MaxCycles)"]));
 }
 
 #[test]
-fn what_has_not_begun_or_is_over_cannot_be_cancelled() {
-    let definition = production();
-    let wish = || command(&definition, Command::Cancel(cancelled()));
-    check(&[], wish(), Refused("only RunStarted can"));
-    let log = Log::of(&definition).first_cycle();
-    let last = run_ended(&log.run, EndReason::MaxCycles);
-    check(&log.then(Event::RunEnded(last)).events, wish(), Refused("has ended (MaxCycles)"));
+fn cancelling_voids_jobs_and_nothing_else_does() {
+    let run = replay(&until("annotating"));
+    let voids = |command| decide(&run, &workflow(), command).unwrap().cancels_jobs;
+    assert!(voids(Command::Cancel(cancellation())));
+    assert!(!voids(Command::RecordLabels(labels(&["c"]))));
+    assert!(!voids(Command::Fail(failure())));
 }
 
 #[test]
-fn a_step_that_failed_for_good_stops_the_run_until_it_is_tried_again() {
-    let definition = production();
-    let log = labelled(&definition).gate(0.5);
-    let Event::CycleFailed(failure) = failed() else { panic!("a failure") };
-    let wish = Command::Fail(failure.clone());
-    let run = check(&log.events, command(&definition, wish), Yields(&["CycleFailed"], None));
-    assert_eq!(run.failed, Some(failure));
-    // Resuming asks what is next, does it, and the run goes on as if nothing had happened.
-    assert_eq!(run.next_step(), Some((CycleNumber(2), JobKind::Train)));
-    let wish = Command::RecordTraining(trained(&run, &["m2"]));
-    let goes_on = || Yields(&["Trained"], Some(JobKind::SelectModel));
-    let mended = check(&log.clone().failed().events, command(&definition, wish.clone()), goes_on());
-    assert_eq!(mended, check(&log.events, command(&definition, wish), goes_on()));
-}
-
-#[test]
-fn a_cycle_that_cannot_even_start_fails_in_the_log_of_the_one_before() {
-    let definition = production();
-    let log = Log::of(&definition).first_cycle();
-    let Event::CycleFailed(failure) = failed() else { panic!("a failure") };
-    let decision = decide(&log.run, &definition, Command::Fail(failure)).unwrap();
-    assert_eq!(decision.events[0].0, CycleNumber(1));
-    assert_eq!(decision.run.next_step(), Some((CycleNumber(2), JobKind::Start)));
-    let log = log.failed();
-    let started = Yields(&["CycleStarted"], Some(JobKind::Select));
-    check(&log.events, command(&definition, start_cycle(&log.run)), started);
-}
-
-#[test]
-fn a_command_out_of_place_is_refused_for_its_place() {
-    let definition = production();
-    let log = Log::of(&definition).first_cycle().cycle().batch(&["c", "d"]);
-    let run = &log.run;
-    let wishes = [
-        Command::StartRun(run_started(&definition)),
-        start_cycle(run),
-        Command::RecordBatch(batch(run, &["e", "f", "g", "h", "i"], 100)),
-        Command::CheckGate(measured(run, 0.5)),
-        Command::RecordTraining(trained(run, &["m2"])),
-        choice(run, 0.5),
-    ];
-    for wish in wishes {
-        let refused = Refused("cannot follow in a run that is annotating");
-        check(&log.events, command(&definition, wish), refused);
+fn a_failed_run_of_any_phase_stands_still_until_it_goes_on() {
+    for phase in [
+        "between cycles",
+        "selecting",
+        "annotating",
+        "gating",
+        "training",
+        "selecting a model",
+        "accepting",
+        "closing",
+    ] {
+        let given = until(phase);
+        let before = replay(&given);
+        let run =
+            check(&workflow(), &given, Command::Fail(failure()), Follows(&["CycleFailed"], None));
+        assert_eq!(run.failed, Some(failure()));
+        assert_eq!(run.next_step(), before.next_step(), "it waits for the same step");
+        assert_eq!(Run { failed: None, ..run }, before, "nothing else changes");
     }
+    check(
+        &workflow(),
+        &until("ended"),
+        Command::Fail(failure()),
+        Refused(&["CycleFailed", "ended"]),
+    );
+}
+
+#[test]
+fn a_failure_then_a_retry_goes_on_as_if_nothing_had_been() {
+    let smooth = two_cycles();
+    for at in 1..smooth.len() {
+        let failing = [&smooth[..at], &[failed(), failed()], &smooth[at..]].concat();
+        assert_eq!(replay(&failing), replay(&smooth), "failed before event {at}");
+    }
+    let given = then(&until("training"), &[failed()]);
+    let retried = Command::RecordTraining(training_of(&replay(&given), &["m2", "m3"]));
+    let run =
+        check(&workflow(), &given, retried, Follows(&["Trained"], Some(JobKind::SelectModel)));
+    assert_eq!(run.failed, None);
+}
+
+#[test]
+fn a_failed_run_can_be_cancelled() {
+    let given = then(&until("training"), &[failed()]);
+    let cancel = Command::Cancel(cancellation());
+    let run = check(
+        &workflow(),
+        &given,
+        cancel,
+        Ends(&["CycleCancelled", "RunEnded"], EndReason::Cancelled),
+    );
+    assert_eq!(run.failed, None);
 }

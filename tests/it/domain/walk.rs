@@ -1,212 +1,186 @@
-//! Random walks: whatever is asked in whatever order, the log and the run stay one.
+//! Random walks over commands: whatever is wished for, in whatever order, log and state agree.
 
 use super::*;
-use gleaner::domain::definition::SelectorModel;
-use quickcheck::{Arbitrary, Gen, QuickCheck};
-use std::collections::BTreeSet;
+use gleaner::domain::state::Phase;
+use quickcheck::{QuickCheck, TestResult};
 
-/// How many samples the pool of a walk has.
-const POOL: usize = 12;
-
-/// What a walk asks for next.
-#[derive(Debug, Clone, Copy)]
-enum Wish {
-    /// What the run waits for; the number varies it.
-    Fitting(u8),
-    /// The answer to this kind of job, whether the run waits for it or not.
-    Any(JobKind, u8),
-    Start,
-    Fail,
-    Cancel,
+/// What one walk knows: the run, and every event that led to it.
+struct Walk {
+    workflow: Definition,
+    run: Run,
+    log: Vec<Event>,
+    refusals: usize,
 }
 
-impl Arbitrary for Wish {
-    fn arbitrary(g: &mut Gen) -> Self {
-        let number = u8::arbitrary(g);
-        match u8::arbitrary(g) % 32 {
-            0 => Self::Cancel,
-            1 | 2 => Self::Fail,
-            3 => Self::Start,
-            4..=7 => Self::Any(*g.choose(&JobKind::ALL).unwrap(), number),
-            _ => Self::Fitting(number),
+impl Walk {
+    /// The stop rules, the mode and the gate come from `rules`.
+    fn new(rules: u8) -> Self {
+        let bit = |at: u8| rules >> at & 1 == 1;
+        let mut workflow = stopping(bit(0), bit(1).then_some(4), bit(2).then_some(7));
+        if bit(3) {
+            workflow = development(workflow);
         }
+        workflow.kpi.gate = bit(4);
+        Self { workflow, run: replay(&[]), log: Vec::new(), refusals: 0 }
     }
-}
 
-/// Which rules a walk goes by.
-#[derive(Debug, Clone, Copy)]
-struct Rules {
-    production: bool,
-    gate: bool,
-    file: bool,
-    stop_kpi: bool,
-    max_cycles: Option<u32>,
-    max_labels: Option<usize>,
-}
-
-impl Arbitrary for Rules {
-    fn arbitrary(g: &mut Gen) -> Self {
-        Self {
-            production: bool::arbitrary(g),
-            gate: bool::arbitrary(g),
-            file: bool::arbitrary(g),
-            stop_kpi: bool::arbitrary(g),
-            max_cycles: Option::<u8>::arbitrary(g).map(|most| u32::from(most % 4) + 1),
-            max_labels: Option::<u8>::arbitrary(g).map(|most| usize::from(most) % POOL + 3),
-        }
-    }
-}
-
-fn definition(rules: Rules) -> Definition {
-    let mut definition = production();
-    definition.run.mode = if rules.production { Mode::Production } else { Mode::Development };
-    definition.kpi.gate = rules.gate;
-    if rules.file {
-        definition.selector.model = SelectorModel::File("selector.onnx".into());
-    }
-    definition.stop.kpi = rules.stop_kpi;
-    definition.stop.max_cycles = rules.max_cycles;
-    definition.stop.max_labels = rules.max_labels;
-    definition
-}
-
-/// What a flawless reactor answers to a job of this kind; `number` varies it.
-fn answer(run: &Run, definition: &Definition, kind: JobKind, number: u8) -> Command {
-    let value = f64::from(number) / 255.0;
-    match kind {
-        JobKind::Start => Command::StartCycle {
-            pool: digest("pool"),
-            selector_model: match definition.selector.model {
-                SelectorModel::Production => run.production,
-                SelectorModel::File(_) => Some(digest("file")),
-            },
-            previous_head: digest("head"),
-        },
-        JobKind::Select => {
-            let names: Vec<String> =
-                (0..POOL)
-                    .map(|index| {
-                        if index % 3 == 0 { format!("audit-{index}") } else { format!("s{index}") }
-                    })
-                    .filter(|name| !run.labels.contains_key(&SampleId::from(name.as_str())))
-                    .collect();
-            let most = gleaner::domain::decide::batch_size(run, definition).min(names.len());
-            let size = usize::from(number) % most.max(1) + usize::from(most > 0);
-            let (chosen, left) = names.split_at(size.min(names.len()));
-            let chosen: Vec<&str> = chosen.iter().map(String::as_str).collect();
-            Command::RecordBatch(batch(run, &chosen, left.len() as u64))
-        }
-        JobKind::Annotate => {
-            let missing = if let Phase::Annotating { missing } = &run.phase {
-                missing.clone()
-            } else {
-                BTreeSet::from(["s1".into()])
-            };
-            let size = usize::from(number) % missing.len() + 1;
-            let samples: Vec<&str> = missing.iter().take(size).map(SampleId::as_str).collect();
-            Command::RecordLabels(annotations(&samples))
-        }
-        JobKind::Gate => Command::CheckGate(measured(run, value)),
-        JobKind::Train => Command::RecordTraining(trained(run, &[&format!("m{number}")])),
-        JobKind::SelectModel => {
-            let new = if let Phase::SelectingModel { checkpoints } = &run.phase {
-                checkpoints[0].model
-            } else {
-                digest("m0")
-            };
-            let same = Some(new) == run.production;
-            let promoted = !same && (run.production.is_none() || number.is_multiple_of(2));
-            let mut selected = selected(run, "", promoted);
-            selected.candidates[0].model = new;
-            selected.winner = new;
-            selected.candidates.retain({
-                let mut seen = BTreeSet::new();
-                move |candidate| seen.insert(candidate.model)
-            });
-            let model = if promoted { new } else { run.production.unwrap_or(new) };
-            let acceptance = Measurement { model, ..measured(run, value) };
-            Command::SelectModel { selected, acceptance }
-        }
-    }
-}
-
-fn walk(rules: Rules, wishes: &[Wish]) {
-    let definition = definition(rules);
-    let mut run = replay([]);
-    let mut log: Vec<Event> = Vec::new();
-    for wish in wishes {
-        let waited_for = run.next_step();
-        let fitting = matches!(wish, Wish::Fitting(_)) && waited_for.is_some();
-        let command = match *wish {
-            Wish::Fitting(number) => match waited_for {
-                Some((_, kind)) => answer(&run, &definition, kind, number),
-                None => Command::StartRun(run_started(&definition)),
-            },
-            Wish::Any(kind, number) => answer(&run, &definition, kind, number),
-            Wish::Start => Command::StartRun(run_started(&definition)),
-            Wish::Fail => Command::Fail(CycleFailed {
-                step: "train".into(),
-                attempts: 3,
-                cause: "no space left on device".into(),
-            }),
-            Wish::Cancel => Command::Cancel(cancelled()),
-        };
-        match decide(&run, &definition, command) {
+    /// Wishes for something; what is granted is also applied event by event.
+    fn step(&mut self, choice: u8, detail: u8) {
+        let command = self.command(choice, detail);
+        let before = self.run.clone();
+        match decide(&self.run, &self.workflow, command) {
             Ok(decision) => {
-                assert!(!decision.events.is_empty(), "a command that is granted leaves a trace");
                 for (cycle, event) in &decision.events {
-                    assert_eq!(*cycle, run.log_of(event));
-                    run.apply(event).expect("what was decided can be applied");
-                    log.push(event.clone());
+                    assert_eq!(*cycle, self.run.log_of(event));
+                    self.run.apply(event).unwrap();
+                    self.log.push(event.clone());
                 }
-                assert_eq!(run, decision.run, "the decision speaks of another run");
+                assert!(!decision.events.is_empty(), "what is granted is written");
+                assert_eq!(self.run, decision.run);
                 if let Some(next) = decision.next {
-                    assert_eq!(Some(next), run.next_step());
-                    assert_ne!(Some(next), waited_for, "a second job for the same step");
+                    assert_eq!(self.run.next_step(), Some(next));
                 }
             }
-            Err(refusal) => assert!(!fitting, "{refusal}, though the run waits for it"),
-        }
-        match run.phase {
-            Phase::New | Phase::Ended(_) => assert_eq!(run.next_step(), None),
-            Phase::BetweenCycles
-            | Phase::Selecting
-            | Phase::Annotating { .. }
-            | Phase::Gating
-            | Phase::Training
-            | Phase::SelectingModel { .. } => assert!(run.next_step().is_some()),
-            Phase::Accepting | Phase::Closing | Phase::Cancelled => {
-                panic!("a decision leaves the run {}", run.phase.name())
+            Err(_) => {
+                self.refusals += 1;
+                assert_eq!(self.run, before);
             }
         }
-        assert!(run.labels.len() <= definition.stop.max_labels.unwrap_or(POOL));
-        assert!(run.cycle.0 <= definition.stop.max_cycles.unwrap_or(u32::MAX));
+        self.holds();
     }
-    assert_eq!(replay(&log), run, "the log tells another run than the one that wrote it");
-}
 
-#[test]
-fn the_log_of_any_walk_tells_the_run_that_wrote_it() {
-    fn property(rules: Rules, wishes: Vec<Wish>) {
-        walk(rules, &wishes);
+    /// What is true of every run.
+    fn holds(&self) {
+        let run = &self.run;
+        assert_eq!(run.history.len(), run.cycle.0 as usize);
+        assert!(self.workflow.stop.max_labels.is_none_or(|most| run.labels.len() <= most));
+        assert!(self.workflow.stop.max_cycles.is_none_or(|most| run.cycle.0 <= most));
+        let is_audit = |sample: &SampleId| run.labels.get(sample).map(|known| known.arm);
+        assert!(run.fresh_audit.iter().all(|sample| is_audit(sample) == Some(Arm::Audit)));
+        let passing = [Phase::Accepting, Phase::Closing, Phase::Cancelled];
+        assert!(!passing.contains(&run.phase), "no decision stops at {:?}", run.phase);
     }
-    QuickCheck::new().tests(2_000).quickcheck(property as fn(Rules, Vec<Wish>));
-}
 
-#[test]
-fn a_run_that_is_never_disturbed_ends() {
-    fn property(rules: Rules, numbers: Vec<u8>) {
-        let definition = definition(rules);
-        let started = Command::StartRun(run_started(&definition));
-        let mut run = decide(&replay([]), &definition, started).unwrap().run;
-        // Each cycle labels at least one sample and takes at most 5 steps and one delivery a label; the pool has an end.
-        for step in 0..POOL * (5 + POOL) {
-            let Some((_, kind)) = run.next_step() else { break };
-            let number = numbers.get(step % numbers.len().max(1)).copied().unwrap_or(0);
-            let command = answer(&run, &definition, kind, number);
-            run = decide(&run, &definition, command).unwrap().run;
+    /// Mostly the command that is due, sometimes any other; mostly sound, sometimes not.
+    fn command(&self, choice: u8, detail: u8) -> Command {
+        let due = match self.run.phase {
+            Phase::New => 0,
+            Phase::BetweenCycles => 1,
+            Phase::Selecting => 2,
+            Phase::Annotating { .. } => 3,
+            Phase::Gating => 4,
+            Phase::Training => 5,
+            Phase::SelectingModel { .. } => 6,
+            Phase::Accepting | Phase::Closing | Phase::Cancelled | Phase::Ended(_) => 7,
+        };
+        let which = if choice < 200 { due } else { choice % 8 };
+        match which {
+            0 => self.start(),
+            1 => Command::StartCycle {
+                pool: Digest::of(&[detail]),
+                selector_model: self.run.production,
+                previous_head: Digest::of(b"head"),
+            },
+            2 => self.batch(detail),
+            3 => self.labels(detail),
+            4 => Command::CheckGate(self.measured(detail, self.run.production)),
+            5 => {
+                let names = [format!("{}", self.run.cycle), format!("{}-{detail}", self.run.cycle)];
+                let names = names.each_ref().map(String::as_str);
+                let off_by_one = u64::from(detail % 16 == 15);
+                let trained = training_of(&self.run, &names[..usize::from(detail % 3).min(2)]);
+                let train_samples = trained.train_samples + off_by_one;
+                Command::RecordTraining(Trained { train_samples, ..trained })
+            }
+            6 => self.choice(detail),
+            _ if choice == u8::MAX => Command::Cancel(cancellation()),
+            _ => Command::Fail(failure()),
         }
-        assert!(matches!(run.phase, Phase::Ended(_)), "still {}", run.phase.name());
     }
-    QuickCheck::new().tests(300).quickcheck(property as fn(Rules, Vec<u8>));
+
+    fn start(&self) -> Command {
+        let Event::RunStarted(start) = started(self.workflow.kpi.gate) else { panic!() };
+        Command::StartRun(RunStarted { workflow: self.workflow.digest(), ..start })
+    }
+
+    fn batch(&self, detail: u8) -> Command {
+        let known = self.run.labels.len();
+        let fresh = if detail % 16 == 15 { 0 } else { known };
+        let names: Vec<String> =
+            (fresh..fresh + usize::from(detail % 4)).map(|number| number.to_string()).collect();
+        let arms = [Arm::Strategy, Arm::Audit, Arm::ColdStart];
+        let picks: Vec<(&str, Arm)> =
+            names.iter().map(String::as_str).zip(arms.into_iter().cycle()).collect();
+        let candidates = 12_usize.saturating_sub(known);
+        Command::RecordBatch(batch_of(&picks, candidates as u64))
+    }
+
+    fn labels(&self, detail: u8) -> Command {
+        let Phase::Annotating { missing } = &self.run.phase else {
+            return Command::RecordLabels(labels(&["0"]));
+        };
+        let some = missing.iter().take(1 + usize::from(detail % 2)).map(SampleId::as_str);
+        let stray = (detail % 16 == 15).then_some("stray");
+        Command::RecordLabels(
+            some.chain(stray).map(|sample| label(sample, u32::from(detail) % 3)).collect(),
+        )
+    }
+
+    fn measured(&self, detail: u8, of: Option<Digest>) -> Measurement {
+        let verdict = [Verdict::Missed, Verdict::Inconclusive, Verdict::Missed, Verdict::Met]
+            [usize::from(detail % 4)];
+        let stranger = measured("stranger", verdict);
+        let model = of.filter(|_| detail % 16 != 15).unwrap_or(stranger.model);
+        Measurement { model, ..stranger }
+    }
+
+    fn choice(&self, detail: u8) -> Command {
+        let Phase::SelectingModel { checkpoints } = &self.run.phase else {
+            let acceptance = measured("m1", Verdict::Missed);
+            return Command::SelectModel { selected: choice(None, "m1", true), acceptance };
+        };
+        let incumbent = self.run.production;
+        let challenger = checkpoints[0].model;
+        let winner = incumbent.filter(|_| detail % 2 == 1).unwrap_or(challenger);
+        let selected = ModelSelected {
+            candidates: incumbent
+                .into_iter()
+                .chain([challenger])
+                .map(|model| Candidate { model, value: f64::from(detail) })
+                .collect(),
+            incumbent,
+            winner,
+            promoted: Some(winner) != incumbent,
+            ..choice(None, "m1", true)
+        };
+        Command::SelectModel { selected, acceptance: self.measured(detail, Some(winner)) }
+    }
+}
+
+#[test]
+fn replaying_the_log_of_any_walk_gives_the_state_that_wrote_it() {
+    fn property(rules: u8, steps: Vec<(u8, u8)>) -> TestResult {
+        let mut walk = Walk::new(rules);
+        for (choice, detail) in steps {
+            walk.step(choice, detail);
+            // A log may be read at any length.
+            assert_eq!(replay(&walk.log), walk.run);
+        }
+        TestResult::from_bool(true)
+    }
+    QuickCheck::new().tests(1_000).quickcheck(property as fn(u8, Vec<(u8, u8)>) -> TestResult);
+}
+
+/// The walks are worth something only if they get somewhere: this one does, past refusals and failures.
+#[test]
+fn a_walk_gets_to_the_end_of_a_run() {
+    let mut walk = Walk::new(0b10000); // no stop rule but the pool, with a gate
+    for step in 0..2_000_u32 {
+        let choice = if step % 5 == 0 { 200 + (step % 55) as u8 } else { 0 };
+        walk.step(choice, (step * 7 % 251) as u8);
+    }
+    assert!(matches!(walk.run.phase, Phase::Ended(_)), "{:?}", walk.run.phase);
+    assert!(walk.run.cycle.0 > 3 && walk.refusals > 0, "{} cycles", walk.run.cycle);
+    let names: std::collections::BTreeSet<&str> = walk.log.iter().map(Event::name).collect();
+    assert!(names.len() >= 10, "all but a cancellation happen: {names:?}");
 }
