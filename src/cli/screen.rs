@@ -209,7 +209,7 @@ pub(super) fn summary(
     lines.push(format!("{} {end}", output.style(Style::Bold, "state     ")));
     lines.push(format!("labels     {} in {} cycles", status.labelled, status.cycles.len()));
     let reached = status.cycles.iter().find_map(|line| {
-        let checked = line.acceptance.as_ref().filter(|checked| checked.value >= checked.target)?;
+        let checked = line.acceptance.as_ref().filter(|checked| checked.verdict == Verdict::Met)?;
         Some((line, checked))
     });
     if let Some((line, checked)) = reached {

@@ -93,10 +93,12 @@ fn ports(graph: &InferenceModel) -> TractResult<(Vec<Port>, Vec<Port>)> {
         let element = fact.datum_type.concretize();
         let other_element =
             element.filter(|ty| *ty != f32::datum_type()).map(|ty| format!("{ty:?}"));
-        let dims = fact.shape.is_open().then_some(None).unwrap_or_else(|| {
+        let dims = if fact.shape.is_open() {
+            None
+        } else {
             let dims = fact.shape.dims().map(|dim| dim.concretize()?.to_usize().ok());
             Some(dims.collect::<Vec<_>>())
-        });
+        };
         TractResult::Ok(Port { name, other_element, dims })
     };
     let inputs = graph.input_outlets()?.iter().map(describe).collect::<TractResult<_>>()?;

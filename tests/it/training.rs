@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 
 /// Three overlapping clouds in four dimensions, the same each time.
 fn clouds(rows: usize) -> (Matrix, Vec<u32>) {
-    let labels: Vec<u32> = (0..rows).map(|row| (row % 3) as u32).collect();
+    let labels: Vec<u32> = [0, 1, 2].into_iter().cycle().take(rows).collect();
     let value = |row: usize, column: usize| {
         let noise = ((row * 31 + column * 17) % 13) as f32 / 13.0 - 0.5;
-        let centre = if column as u32 == labels[row] { 1.0 } else { 0.0 };
+        let centre = if u32::try_from(column) == Ok(labels[row]) { 1.0 } else { 0.0 };
         centre + noise
     };
     let data = (0..rows).flat_map(|row| (0..4).map(move |column| (row, column)));
