@@ -2,6 +2,7 @@
 
 use super::command::{Command, Measurement};
 use super::definition::{ColdStart, Definition, Direction, Mode, SelectorModel};
+use super::digest::Digest;
 use super::event::{
     Annotated, CycleEnded, CycleStarted, EndReason, Event, KpiChecked, KpiStage, RunEnded,
     labelled_set_digest,
@@ -39,6 +40,25 @@ pub enum Refusal {
         /// How many may be.
         allowed: usize,
     },
+    /// The run would begin with another workflow than the one it is decided by.
+    #[error("the run would begin with another workflow digest, seed or gate than its workflow has")]
+    OtherWorkflow,
+    /// The cycle would select with another model than the workflow names.
+    #[error("the cycle would select with {}, but {wanted}", match given { Some(model) => model.to_string(), None => "no model".to_owned() })]
+    OtherSelectorModel {
+        /// The model it would select with.
+        given: Option<Digest>,
+        /// What the workflow wants, for people.
+        wanted: &'static str,
+    },
+    /// Training used other labels than the run knows.
+    #[error("training used the labels {used}, but the run knows the labels {known}")]
+    OtherLabels {
+        /// The digest of the labels it used.
+        used: Digest,
+        /// The digest of the labels that the run knows.
+        known: Digest,
+    },
     /// The run is over.
     #[error("the run has ended ({reason:?})")]
     Ended {
@@ -56,25 +76,33 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
     let mut cancels_jobs = false;
     let mut goes_on = true;
     match command {
-        Command::StartRun(started) => draft.push(Event::RunStarted(started))?,
+        Command::StartRun(started) => {
+            let (digest, seed, gate) =
+                (definition.digest(), definition.run.seed, definition.kpi.gate);
+            let fits = (started.workflow, started.seed, started.gate) == (digest, seed, gate);
+            draft.push(Event::RunStarted(started))?;
+            if !fits {
+                return Err(Refusal::OtherWorkflow);
+            }
+        }
         Command::StartCycle { pool, selector_model, previous_head } => {
-            let labels = run.labels.iter().map(|(sample, known)| (sample, known.label));
             draft.push(Event::CycleStarted(CycleStarted {
                 workflow: definition.digest(),
                 pool,
-                labelled_set: labelled_set_digest(labels),
+                labelled_set: known_labels(run),
                 labelled: run.labelled(),
                 selector_model,
                 seed: definition.run.seed,
                 previous_head,
             }))?;
+            check_selector_model(run, definition, selector_model)?;
         }
         Command::RecordBatch(batch) => {
             let (picks, allowed) = (batch.picks.len(), batch_size(run, definition));
+            draft.push(Event::BatchSelected(batch))?;
             if picks > allowed {
                 return Err(Refusal::BatchTooLarge { picks, allowed });
             }
-            draft.push(Event::BatchSelected(batch))?;
         }
         Command::RecordLabels(labels) => draft.push(Event::Annotated(Annotated { labels }))?,
         Command::CheckGate(measured) => {
@@ -85,7 +113,13 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
                 draft.end_cycle(definition, definition.stop.kpi)?;
             }
         }
-        Command::RecordTraining(trained) => draft.push(Event::Trained(trained))?,
+        Command::RecordTraining(trained) => {
+            let (used, known) = (trained.train_set, known_labels(run));
+            draft.push(Event::Trained(trained))?;
+            if used != known {
+                return Err(Refusal::OtherLabels { used, known });
+            }
+        }
         Command::SelectModel { selected, acceptance } => {
             draft.push(Event::ModelSelected(selected))?;
             let checked = check(definition, KpiStage::Acceptance, acceptance);
@@ -137,6 +171,25 @@ pub fn is_cold_start(run: &Run, definition: &Definition) -> bool {
         SelectorModel::Production => run.production.is_none(),
         SelectorModel::File(_) => false,
     }
+}
+
+/// The digest of every label so far.
+fn known_labels(run: &Run) -> Digest {
+    labelled_set_digest(run.labels.iter().map(|(sample, known)| (sample, known.label)))
+}
+
+fn check_selector_model(
+    run: &Run,
+    definition: &Definition,
+    given: Option<Digest>,
+) -> Result<(), Refusal> {
+    let (fits, wanted) = match definition.selector.model {
+        SelectorModel::Production => {
+            (given == run.production, "the workflow wants the production model")
+        }
+        SelectorModel::File(_) => (given.is_some(), "the workflow names a model file"),
+    };
+    if fits { Ok(()) } else { Err(Refusal::OtherSelectorModel { given, wanted }) }
 }
 
 fn check(definition: &Definition, stage: KpiStage, measured: Measurement) -> KpiChecked {

@@ -3,15 +3,16 @@
 //! [`Run::apply`] is the one transition function: total, used when an event is appended *and* when a log is loaded, so a
 //! log that does not fit is found at once. It holds no policy; see [`super::decide`] for that.
 
-use super::definition::Direction;
+mod check;
+
 use super::digest::Digest;
 use super::event::{
     Annotated, Arm, BatchSelected, Checkpoint, CycleFailed, CycleStarted, EndReason, Event,
-    KpiChecked, KpiStage, Label, ModelSelected, RunEnded, RunStarted, Trained,
+    KpiChecked, KpiStage, Label, ModelSelected, RunStarted,
 };
 use super::ids::{CycleNumber, RunId, SampleId};
 use super::job::JobKind;
-use super::kpi::{self, Verdict};
+use super::kpi::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A run, as its log tells it.
@@ -230,15 +231,7 @@ impl Run {
                 self.phase = Phase::Closing;
             }
             (Phase::Closing, Event::CycleEnded(ended)) => {
-                if ended.labelled != self.labelled() || ended.production != self.production {
-                    return Err(illegal(format!(
-                        "it speaks of {} labels and model {:?}, the run has {} and {:?}",
-                        ended.labelled,
-                        ended.production,
-                        self.labelled(),
-                        self.production
-                    )));
-                }
+                self.check_cycle_end(ended).map_err(illegal)?;
                 self.phase = Phase::BetweenCycles;
             }
             (
@@ -266,7 +259,7 @@ impl Run {
                 Event::CycleCancelled(_),
             ) => self.phase = Phase::Cancelled,
             (Phase::Cancelled | Phase::BetweenCycles, Event::RunEnded(ended)) => {
-                self.check_end(ended).map_err(illegal)?;
+                self.check_run_end(ended).map_err(illegal)?;
                 self.phase = Phase::Ended(ended.reason);
             }
             (phase, _) => return Err(illegal(expected(phase).to_owned())),
@@ -319,18 +312,6 @@ impl Run {
         }
     }
 
-    fn check_cycle(&self, started: &CycleStarted) -> Result<(), String> {
-        let run = self.started.as_ref().map(|run| (run.workflow, run.seed));
-        if run != Some((started.workflow, started.seed)) {
-            return Err("its workflow or seed is not the run's".to_owned());
-        }
-        if started.labelled != self.labelled() {
-            let known = self.labelled();
-            return Err(format!("it speaks of {} labels, the run has {known}", started.labelled));
-        }
-        Ok(())
-    }
-
     fn start_cycle(&mut self, started: &CycleStarted) {
         self.cycle = self.cycle.next();
         self.pool = Some(started.pool);
@@ -340,67 +321,11 @@ impl Run {
         self.history.push(CycleSummary::new(self.cycle, self.labelled()));
     }
 
-    fn check_batch(&self, batch: &BatchSelected) -> Result<(), String> {
-        if batch.picks.is_empty() {
-            return Err("it picks nothing".to_owned());
-        }
-        if batch.picks.len() as u64 > batch.candidates {
-            let (picks, candidates) = (batch.picks.len(), batch.candidates);
-            return Err(format!("it picks {picks} of {candidates} candidates"));
-        }
-        let mut seen = BTreeSet::new();
-        for pick in &batch.picks {
-            if self.labels.contains_key(&pick.sample) {
-                return Err(format!("sample {} is labelled already", pick.sample));
-            }
-            if !seen.insert(&pick.sample) {
-                return Err(format!("sample {} is picked twice", pick.sample));
-            }
-            let numbers = [pick.score, pick.probability];
-            if numbers.iter().flatten().any(|number| !number.is_finite()) {
-                return Err(format!("the score of sample {} is not finite", pick.sample));
-            }
-        }
-        Ok(())
-    }
-
     fn select(&mut self, batch: &BatchSelected) {
         self.picks = batch.picks.iter().map(|pick| (pick.sample.clone(), pick.arm)).collect();
         self.remaining = Some(batch.candidates.saturating_sub(batch.picks.len() as u64));
         self.phase = Phase::Annotating { missing: self.picks.keys().cloned().collect() };
         self.summary(|line| line.batch = batch.picks.len() as u64);
-    }
-
-    fn check_labels(
-        &self,
-        missing: &BTreeSet<SampleId>,
-        annotated: &Annotated,
-    ) -> Result<(), String> {
-        if annotated.labels.is_empty() {
-            return Err("it holds no label".to_owned());
-        }
-        let classes = self.started.as_ref().map_or(0, |run| run.classes.len());
-        let mut seen = BTreeSet::new();
-        for annotation in &annotated.labels {
-            let sample = &annotation.sample;
-            if !missing.contains(sample) {
-                return Err(if self.picks.contains_key(sample) {
-                    format!("sample {sample} is labelled already")
-                } else {
-                    format!("sample {sample} was not picked in this cycle")
-                });
-            }
-            if !seen.insert(sample) {
-                return Err(format!("sample {sample} is labelled twice"));
-            }
-            let Label::Class(class) = annotation.label;
-            if class as usize >= classes {
-                return Err(format!(
-                    "the label of sample {sample} is class {class}, but the class list has {classes}"
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn annotate(&mut self, annotated: &Annotated) {
@@ -421,81 +346,6 @@ impl Run {
         if matches!(&self.phase, Phase::Annotating { missing } if missing.is_empty()) {
             self.phase = if self.gated() { Phase::Gating } else { Phase::Training };
         }
-    }
-
-    fn check_kpi(&self, checked: &KpiChecked, stage: KpiStage) -> Result<(), String> {
-        if checked.stage != stage {
-            return Err(format!("it is a {:?} where a {stage:?} is due", checked.stage));
-        }
-        if Some(checked.model) != self.production {
-            return Err(format!("it measures {}, which is not in production", checked.model));
-        }
-        let numbers = [checked.value, checked.interval.low, checked.interval.high, checked.target];
-        if numbers.iter().any(|number| !number.is_finite()) {
-            return Err("its numbers are not finite".to_owned());
-        }
-        let KpiChecked { basis, value, interval, target, .. } = *checked;
-        if kpi::verdict(basis, value, interval, target, Direction::Max) != checked.verdict {
-            return Err("its verdict does not follow from its measurement and target".to_owned());
-        }
-        Ok(())
-    }
-
-    fn check_training(&self, trained: &Trained) -> Result<(), String> {
-        if trained.checkpoints.is_empty() {
-            return Err("it saved no checkpoint".to_owned());
-        }
-        if trained.train_samples != self.labelled() {
-            let known = self.labelled();
-            return Err(format!("it used {} labels, the run has {known}", trained.train_samples));
-        }
-        Ok(())
-    }
-
-    fn check_selection(
-        &self,
-        checkpoints: &[Checkpoint],
-        selected: &ModelSelected,
-    ) -> Result<(), String> {
-        if selected.incumbent != self.production {
-            return Err("its incumbent is not the production model".to_owned());
-        }
-        for candidate in &selected.candidates {
-            let saved = checkpoints.iter().any(|saved| saved.model == candidate.model);
-            if !saved && Some(candidate.model) != self.production {
-                return Err(format!("candidate {} is not known", candidate.model));
-            }
-            if !candidate.value.is_finite() {
-                return Err(format!("the value of candidate {} is not finite", candidate.model));
-            }
-        }
-        if !selected.candidates.iter().any(|candidate| candidate.model == selected.winner) {
-            return Err(format!("the winner {} is not a candidate", selected.winner));
-        }
-        if !selected.promoted && self.production.is_none() {
-            return Err("the first model must go to production".to_owned());
-        }
-        // It would clear the fresh audit labels, which this model was not trained on.
-        if selected.promoted && Some(selected.winner) == self.production {
-            return Err(format!("it promotes {}, which is in production", selected.winner));
-        }
-        Ok(())
-    }
-
-    fn check_end(&self, ended: &RunEnded) -> Result<(), String> {
-        if self.phase == Phase::Cancelled && ended.reason != EndReason::Cancelled {
-            return Err(expected(&self.phase).to_owned());
-        }
-        let RunEnded { cycles, labelled, production, .. } = *ended;
-        if (cycles, labelled, production) != (self.cycle, self.labelled(), self.production) {
-            return Err(format!(
-                "it speaks of {cycles} cycles, {labelled} labels and model {production:?}, the run has {}, {} and {:?}",
-                self.cycle,
-                self.labelled(),
-                self.production
-            ));
-        }
-        Ok(())
     }
 
     fn promote(&mut self, selected: &ModelSelected) {

@@ -132,6 +132,7 @@ fn workflow() -> Definition {
     workflow.selector.cold_start = ColdStart::Random(2);
     workflow.selector.model = SelectorModel::Production;
     workflow.kpi.target = 0.9;
+    workflow.kpi.gate = true;
     workflow.stop = StopSpec { kpi: true, max_cycles: None, max_labels: None };
     workflow
 }
@@ -241,7 +242,7 @@ fn batch_of(picks: &[(&str, Arm)], candidates: u64) -> BatchSelected {
         strategy: "margin".to_owned(),
         strategy_version: 1,
         parameters: BTreeMap::from([("audit_fraction".to_owned(), "0.1".to_owned())]),
-        model: Some(model("m1")),
+        model: None,
         provider: Some("CPUExecutionProvider".to_owned()),
         picks,
         cutoff: Some(0.5),
@@ -315,6 +316,12 @@ fn training(samples: u64, models: &[&str]) -> Trained {
         validation_samples: 20,
         checkpoints,
     }
+}
+
+/// A training on what the run knows.
+fn training_of(run: &Run, models: &[&str]) -> Trained {
+    let known = run.labels.iter().map(|(sample, known)| (sample, known.label));
+    Trained { train_set: labelled_set_digest(known), ..training(run.labelled(), models) }
 }
 
 fn trained(samples: u64, models: &[&str]) -> Event {

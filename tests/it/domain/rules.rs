@@ -58,6 +58,44 @@ fn another_workflow_cannot_go_on_with_a_run() {
 }
 
 #[test]
+fn a_run_begins_with_the_workflow_that_decides_it() {
+    let changes: [fn(&mut RunStarted); 3] =
+        [|it| it.workflow = model("other"), |it| it.seed = 8, |it| it.gate = false];
+    for change in changes {
+        let Event::RunStarted(mut start) = started(true) else { panic!() };
+        change(&mut start);
+        let why = Refused(&["another workflow digest, seed or gate"]);
+        check(&workflow(), &[], Command::StartRun(start), why);
+    }
+}
+
+#[test]
+fn a_cycle_selects_with_the_model_that_the_workflow_names() {
+    let with = |name: Option<&str>| Command::StartCycle {
+        pool: Digest::of(b"pool"),
+        selector_model: name.map(model),
+        previous_head: Digest::of(b"head"),
+    };
+    let given = until("between cycles"); // m3 is in production
+    for name in [None, Some("m1")] {
+        let why = Refused(&["the cycle would select with", "wants the production model"]);
+        check(&workflow(), &given, with(name), why);
+    }
+    let mut by_file = workflow();
+    by_file.selector.model = SelectorModel::File("selector.onnx".to_owned());
+    let Event::RunStarted(start) = started(true) else { panic!() };
+    let start = Event::RunStarted(RunStarted { workflow: by_file.digest(), ..start });
+    let next = Some(JobKind::Select);
+    check(
+        &by_file,
+        std::slice::from_ref(&start),
+        with(Some("file")),
+        Follows(&["CycleStarted"], next),
+    );
+    check(&by_file, &[start], with(None), Refused(&["no model", "names a model file"]));
+}
+
+#[test]
 fn a_cycle_that_speaks_of_other_labels_is_refused() {
     let given = until("between cycles");
     check(
@@ -90,7 +128,7 @@ fn later_cycles_have_a_gate_unless_it_is_off() {
 #[test]
 fn training_leads_to_the_choice_of_a_model() {
     let given = until("training");
-    let command = Command::RecordTraining(training(4, &["m2", "m3"]));
+    let command = Command::RecordTraining(training_of(&replay(&given), &["m2", "m3"]));
     let run =
         check(&workflow(), &given, command, Follows(&["Trained"], Some(JobKind::SelectModel)));
     let Phase::SelectingModel { checkpoints } = &run.phase else { panic!("{:?}", run.phase) };
@@ -174,7 +212,17 @@ fn a_batch_that_cannot_be_is_refused() {
     refused(&[("c", arm), ("d", arm)], 1, &["it picks 2 of 1 candidates"]);
     refused(&[("c", arm), ("c", Arm::Audit)], 8, &["sample c is picked twice"]);
     refused(&[("c", arm), ("a", arm)], 8, &["sample a is labelled already"]);
+    for number in [0.0, -0.5, 1.5] {
+        let mut drawn = batch_of(&[("c", arm)], 8);
+        drawn.picks[0].probability = Some(number);
+        let why = Refused(&["sample c was picked with probability", "which is not in (0, 1]"]);
+        check(&workflow(), &given, Event::BatchSelected(drawn), why);
+    }
     for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut cut = batch_of(&[("c", arm)], 8);
+        cut.cutoff = Some(number);
+        let why = Refused(&["its cutoff is not finite"]);
+        check(&workflow(), &given, Event::BatchSelected(cut), why);
         let mut scored = batch_of(&[("c", arm)], 8);
         scored.picks[0].score = Some(number);
         let why = Refused(&["the score of sample c is not finite"]);
@@ -185,9 +233,34 @@ fn a_batch_that_cannot_be_is_refused() {
             &workflow(),
             &given,
             Event::BatchSelected(drawn),
-            Refused(&["sample c is not finite"]),
+            Refused(&["sample c was picked with probability", "which is not in (0, 1]"]),
         );
     }
+}
+
+#[test]
+fn a_batch_is_scored_by_the_model_that_the_cycle_named() {
+    let Event::CycleStarted(mut start) = cycle_started(2) else { panic!() };
+    start.selector_model = Some(model("m1"));
+    let given = then(&two_cycles()[..8], &[Event::CycleStarted(start)]);
+    let scored_by = |name: Option<&str>| {
+        let batch = batch_of(&[("c", Arm::Strategy)], 8);
+        Command::RecordBatch(BatchSelected { model: name.map(model), ..batch })
+    };
+    let next = Some(JobKind::Annotate);
+    for name in [Some("m1"), None] {
+        check(&workflow(), &given, scored_by(name), Follows(&["BatchSelected"], next));
+    }
+    let why = Refused(&["another model than the cycle's selector model"]);
+    check(&workflow(), &given, scored_by(Some("m3")), why);
+}
+
+#[test]
+fn a_batch_out_of_place_is_refused_for_its_place() {
+    let given = until("annotating");
+    let three = [("e", Arm::Strategy), ("f", Arm::Strategy), ("g", Arm::Strategy)];
+    let why = Refused(&["BatchSelected cannot follow in a run that is annotating"]);
+    check(&workflow(), &given, Command::RecordBatch(batch_of(&three, 8)), why);
 }
 
 // --- labels ---------------------------------------------------------------------------------------------------------
@@ -281,6 +354,12 @@ fn a_measurement_that_does_not_fit_is_refused() {
     refused(&|kpi| kpi.interval.low = f64::NEG_INFINITY, &["its numbers are not finite"]);
     refused(&|kpi| kpi.interval.high = f64::INFINITY, &["its numbers are not finite"]);
     refused(&|kpi| kpi.target = f64::NAN, &["its numbers are not finite"]);
+    refused(
+        &|kpi| kpi.interval.low = 0.7,
+        &["its interval ends at 0.6, before its beginning at 0.7"],
+    );
+    let nothing = |kpi: &mut KpiChecked| (kpi.n, kpi.target, kpi.verdict) = (0, 0.1, Verdict::Met);
+    refused(&nothing, &["nothing can be met on no samples"]);
     let gate = checked(KpiStage::Gate, "m3", Verdict::Missed);
     check(
         &workflow(),
@@ -301,6 +380,15 @@ fn a_training_uses_every_label_and_saves_something() {
     check(&workflow(), &given, command(training(4, &[])), Refused(&["it saved no checkpoint"]));
     let few = training(3, &["m2"]);
     check(&workflow(), &given, command(few), Refused(&["it used 3 labels, the run has 4"]));
+    let others = training(4, &["m2"]); // so many, but not these
+    check(&workflow(), &given, command(others), Refused(&["training used the labels"]));
+    let mut diverged = training_of(&replay(&given), &["m2", "m3"]);
+    diverged.checkpoints[1].metrics.insert("train.loss".to_owned(), f64::NAN);
+    let why = Refused(&["train.loss of checkpoint", "is NaN, not a finite number"]);
+    check(&workflow(), &given, command(diverged), why);
+    // A training that stands still saves the same file twice: no contradiction.
+    let twice = command(training_of(&replay(&given), &["m2", "m2"]));
+    check(&workflow(), &given, twice, Follows(&["Trained"], Some(JobKind::SelectModel)));
 }
 
 #[test]
@@ -315,6 +403,9 @@ fn a_choice_that_cannot_be_is_refused() {
     refused(choice(Some("m1"), "m1", true), &["it promotes", "which is in production"]);
     let unknown = ModelSelected { winner: model("m2"), ..choice(Some("m1"), "m3", true) };
     refused(unknown, &["the winner", "is not a candidate"]);
+    let mut twice = choice(Some("m1"), "m3", true);
+    twice.candidates[0].model = model("m3");
+    refused(twice, &["candidate", "is listed twice"]);
     let mut diverged = choice(Some("m1"), "m3", true);
     diverged.candidates[1].value = f64::NAN;
     refused(diverged, &["the value of candidate", "is not finite"]);
@@ -514,7 +605,7 @@ fn a_failure_then_a_retry_goes_on_as_if_nothing_had_been() {
         assert_eq!(replay(&failing), replay(&smooth), "failed before event {at}");
     }
     let given = then(&until("training"), &[failed()]);
-    let retried = Command::RecordTraining(training(4, &["m2", "m3"]));
+    let retried = Command::RecordTraining(training_of(&replay(&given), &["m2", "m3"]));
     let run =
         check(&workflow(), &given, retried, Follows(&["Trained"], Some(JobKind::SelectModel)));
     assert_eq!(run.failed, None);

@@ -1,6 +1,7 @@
 //! Which event may follow in which phase: all of them in all of them.
 
 use super::*;
+use gleaner::domain::state::Phase;
 
 const EVENTS: [&str; 11] = [
     "RunStarted",
@@ -52,6 +53,40 @@ fn phase(letter: &str) -> &'static str {
     }
 }
 
+/// The event's column in [`TABLE`]. No wildcard: a new event needs one.
+fn column_of(event: &Event) -> usize {
+    match event {
+        Event::RunStarted(_) => 0,
+        Event::CycleStarted(_) => 1,
+        Event::BatchSelected(_) => 2,
+        Event::Annotated(_) => 3,
+        Event::KpiChecked(_) => 4,
+        Event::Trained(_) => 5,
+        Event::ModelSelected(_) => 6,
+        Event::CycleEnded(_) => 7,
+        Event::CycleFailed(_) => 8,
+        Event::CycleCancelled(_) => 9,
+        Event::RunEnded(_) => 10,
+    }
+}
+
+/// The phase's row in [`TABLE`]. No wildcard: a new phase needs one.
+fn row_of(phase: &Phase) -> usize {
+    match phase {
+        Phase::New => 0,
+        Phase::BetweenCycles => 1,
+        Phase::Selecting => 2,
+        Phase::Annotating { .. } => 3,
+        Phase::Gating => 4,
+        Phase::Training => 5,
+        Phase::SelectingModel { .. } => 6,
+        Phase::Accepting => 7,
+        Phase::Closing => 8,
+        Phase::Cancelled => 9,
+        Phase::Ended(_) => 10,
+    }
+}
+
 /// Events of this name, one of which fits wherever such an event is legal at all.
 fn candidates(name: &str) -> Vec<Event> {
     let more = [
@@ -72,6 +107,8 @@ fn every_event_in_every_phase() {
             let run = replay(&log);
             let mut led = Vec::new();
             let candidates = candidates(name);
+            assert_eq!(TABLE[row_of(&run.phase)].0, from);
+            assert_eq!(EVENTS[column_of(&candidates[0])], *name);
             assert!(!candidates.is_empty(), "{name} is never tried");
             for event in candidates {
                 let mut after = run.clone();

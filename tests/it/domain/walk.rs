@@ -88,10 +88,9 @@ impl Walk {
                 let names = [format!("{}", self.run.cycle), format!("{}-{detail}", self.run.cycle)];
                 let names = names.each_ref().map(String::as_str);
                 let off_by_one = u64::from(detail % 16 == 15);
-                Command::RecordTraining(training(
-                    self.run.labelled() + off_by_one,
-                    &names[..usize::from(detail % 3).min(2)],
-                ))
+                let trained = training_of(&self.run, &names[..usize::from(detail % 3).min(2)]);
+                let train_samples = trained.train_samples + off_by_one;
+                Command::RecordTraining(Trained { train_samples, ..trained })
             }
             6 => self.choice(detail),
             _ if choice == u8::MAX => Command::Cancel(cancellation()),

@@ -1,0 +1,202 @@
+//! Whether an event of the right kind also fits in what it says: nothing twice, nothing unknown, every number finite.
+//!
+//! Which kind may follow which is [`super::Run::apply`]'s. Checks look at the run and the event only, and cost no more
+//! than applying the event: what needs the workflow or a hash over all labels is [`crate::domain::decide`]'s.
+
+use super::{Phase, Run, expected};
+use crate::domain::definition::Direction;
+use crate::domain::event::{
+    Annotated, BatchSelected, Checkpoint, CycleEnded, CycleStarted, EndReason, KpiChecked,
+    KpiStage, Label, ModelSelected, RunEnded, Trained,
+};
+use crate::domain::ids::SampleId;
+use crate::domain::kpi::{self, Interval, Verdict};
+use std::collections::BTreeSet;
+
+impl Run {
+    pub(super) fn check_cycle(&self, started: &CycleStarted) -> Result<(), String> {
+        let run = self.started.as_ref().map(|run| (run.workflow, run.seed));
+        if run != Some((started.workflow, started.seed)) {
+            return Err("its workflow or seed is not the run's".to_owned());
+        }
+        if started.labelled != self.labelled() {
+            let known = self.labelled();
+            return Err(format!("it speaks of {} labels, the run has {known}", started.labelled));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_batch(&self, batch: &BatchSelected) -> Result<(), String> {
+        if batch.picks.is_empty() {
+            return Err("it picks nothing".to_owned());
+        }
+        if batch.picks.len() as u64 > batch.candidates {
+            let (picks, candidates) = (batch.picks.len(), batch.candidates);
+            return Err(format!("it picks {picks} of {candidates} candidates"));
+        }
+        if batch.model.is_some() && batch.model != self.selector_model {
+            return Err("it was scored by another model than the cycle's selector model".to_owned());
+        }
+        if batch.cutoff.is_some_and(|cutoff| !cutoff.is_finite()) {
+            return Err("its cutoff is not finite".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for pick in &batch.picks {
+            if self.labels.contains_key(&pick.sample) {
+                return Err(format!("sample {} is labelled already", pick.sample));
+            }
+            if !seen.insert(&pick.sample) {
+                return Err(format!("sample {} is picked twice", pick.sample));
+            }
+            if pick.score.is_some_and(|score| !score.is_finite()) {
+                return Err(format!("the score of sample {} is not finite", pick.sample));
+            }
+            if let Some(chance) =
+                pick.probability.filter(|chance| !(*chance > 0.0 && *chance <= 1.0))
+            {
+                let sample = &pick.sample;
+                return Err(format!(
+                    "sample {sample} was picked with probability {chance}, which is not in (0, 1]"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_labels(
+        &self,
+        missing: &BTreeSet<SampleId>,
+        annotated: &Annotated,
+    ) -> Result<(), String> {
+        if annotated.labels.is_empty() {
+            return Err("it holds no label".to_owned());
+        }
+        let classes = self.started.as_ref().map_or(0, |run| run.classes.len());
+        let mut seen = BTreeSet::new();
+        for annotation in &annotated.labels {
+            let sample = &annotation.sample;
+            if !missing.contains(sample) {
+                return Err(if self.picks.contains_key(sample) {
+                    format!("sample {sample} is labelled already")
+                } else {
+                    format!("sample {sample} was not picked in this cycle")
+                });
+            }
+            if !seen.insert(sample) {
+                return Err(format!("sample {sample} is labelled twice"));
+            }
+            let Label::Class(class) = annotation.label;
+            if class as usize >= classes {
+                return Err(format!(
+                    "the label of sample {sample} is class {class}, but the class list has {classes}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_kpi(&self, checked: &KpiChecked, stage: KpiStage) -> Result<(), String> {
+        if checked.stage != stage {
+            return Err(format!("it is a {:?} where a {stage:?} is due", checked.stage));
+        }
+        if Some(checked.model) != self.production {
+            return Err(format!("it measures {}, which is not in production", checked.model));
+        }
+        let numbers = [checked.value, checked.interval.low, checked.interval.high, checked.target];
+        if numbers.iter().any(|number| !number.is_finite()) {
+            return Err("its numbers are not finite".to_owned());
+        }
+        let KpiChecked { n, basis, value, interval, target, .. } = *checked;
+        if interval.low > interval.high {
+            let Interval { low, high } = interval;
+            return Err(format!("its interval ends at {high}, before its beginning at {low}"));
+        }
+        if n == 0 && checked.verdict == Verdict::Met {
+            return Err("nothing can be met on no samples".to_owned());
+        }
+        if kpi::verdict(basis, value, interval, target, Direction::Max) != checked.verdict {
+            return Err("its verdict does not follow from its measurement and target".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_training(&self, trained: &Trained) -> Result<(), String> {
+        if trained.checkpoints.is_empty() {
+            return Err("it saved no checkpoint".to_owned());
+        }
+        if trained.train_samples != self.labelled() {
+            let known = self.labelled();
+            return Err(format!("it used {} labels, the run has {known}", trained.train_samples));
+        }
+        for Checkpoint { model, metrics, .. } in &trained.checkpoints {
+            if let Some((name, value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
+                return Err(format!(
+                    "{name} of checkpoint {model} is {value}, not a finite number"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_selection(
+        &self,
+        checkpoints: &[Checkpoint],
+        selected: &ModelSelected,
+    ) -> Result<(), String> {
+        if selected.incumbent != self.production {
+            return Err("its incumbent is not the production model".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for candidate in &selected.candidates {
+            if !seen.insert(candidate.model) {
+                return Err(format!("candidate {} is listed twice", candidate.model));
+            }
+            let saved = checkpoints.iter().any(|saved| saved.model == candidate.model);
+            if !saved && Some(candidate.model) != self.production {
+                return Err(format!("candidate {} is not known", candidate.model));
+            }
+            if !candidate.value.is_finite() {
+                return Err(format!("the value of candidate {} is not finite", candidate.model));
+            }
+        }
+        if !selected.candidates.iter().any(|candidate| candidate.model == selected.winner) {
+            return Err(format!("the winner {} is not a candidate", selected.winner));
+        }
+        if !selected.promoted && self.production.is_none() {
+            return Err("the first model must go to production".to_owned());
+        }
+        if selected.promoted && Some(selected.winner) == self.production {
+            // It would clear the fresh audit labels, which this model was not trained on.
+            return Err(format!("it promotes {}, which is in production", selected.winner));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_cycle_end(&self, ended: &CycleEnded) -> Result<(), String> {
+        let CycleEnded { labelled, production } = *ended;
+        if (labelled, production) != (self.labelled(), self.production) {
+            return Err(format!(
+                "it speaks of {labelled} labels and model {production:?}, the run has {} and {:?}",
+                self.labelled(),
+                self.production
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_run_end(&self, ended: &RunEnded) -> Result<(), String> {
+        if self.phase == Phase::Cancelled && ended.reason != EndReason::Cancelled {
+            return Err(expected(&self.phase).to_owned());
+        }
+        let RunEnded { cycles, labelled, production, .. } = *ended;
+        if (cycles, labelled, production) != (self.cycle, self.labelled(), self.production) {
+            return Err(format!(
+                "it speaks of {cycles} cycles, {labelled} labels and model {production:?}, the run has {}, {} and {:?}",
+                self.cycle,
+                self.labelled(),
+                self.production
+            ));
+        }
+        Ok(())
+    }
+}
