@@ -84,6 +84,18 @@ pub enum TrainingError {
     /// Nothing to learn from.
     #[error("there are no labelled samples to train on")]
     NoSamples,
+    /// Nothing to tell apart.
+    #[error("there are {classes} classes to tell apart; at least 2 are needed")]
+    Classes {
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// Samples without values.
+    #[error("a sample of shape {shape:?} has no values to learn from")]
+    Shape {
+        /// The shape.
+        shape: Vec<usize>,
+    },
     /// Rows of the wrong width.
     #[error("{what} samples have {found} values, the shape {shape:?} asks for {expected}")]
     Width {
@@ -138,7 +150,7 @@ pub enum TrainingError {
         /// What it must be.
         limit: &'static str,
     },
-    /// The loss is no longer a number.
+    /// The loss or a weight is no longer a number.
     #[error(
         "training diverged in epoch {epoch}: the loss is not finite; lower trainer.learning_rate, which is {learning_rate}"
     )]

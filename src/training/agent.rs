@@ -17,8 +17,8 @@ use std::ops::ControlFlow;
 /// `watch` is called after each epoch and may break off.
 ///
 /// # Errors
-/// [`TrainingError::Interrupted`] if `watch` broke off, [`TrainingError::Diverged`] if the loss is no longer a number; all
-/// others say what is wrong with the request, before anything is trained.
+/// [`TrainingError::Interrupted`] if `watch` broke off, [`TrainingError::Diverged`] if the loss or a weight is no longer a
+/// number; all others say what is wrong with the request, before anything is trained.
 pub fn train(
     request: &TrainRequest<'_>,
     watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
@@ -46,9 +46,9 @@ pub fn train(
             loss += network.step(&inputs, &labels, rate) * weight;
             step += 1;
         }
+        let diverged = TrainingError::Diverged { epoch, learning_rate: spec.learning_rate };
         if !loss.is_finite() {
-            let learning_rate = spec.learning_rate;
-            return Err(TrainingError::Diverged { epoch, learning_rate });
+            return Err(diverged);
         }
         let measured = measure(&*network, request);
         let progress = Progress {
@@ -61,21 +61,26 @@ pub fn train(
         if watch(&progress).is_break() {
             return Err(TrainingError::Interrupted);
         }
-        let snapshot = || Snapshot::new(&*network, step, progress, measured.clone());
+        // The last step of an epoch may be the one that ruins the weights, so a finite training loss proves too little.
+        let snapshot = || {
+            Some(Snapshot::new(&*network, step, progress, measured.clone()))
+                .filter(Snapshot::is_finite)
+                .ok_or_else(|| diverged.clone())
+        };
         let better = match (&best, &measured) {
             (Some(best), Some(now)) => now.loss < best.loss(),
             (None, Some(_)) => true,
             (_, None) => false,
         };
         if better {
-            best = Some(snapshot());
+            best = Some(snapshot()?);
             best_epoch = epoch;
         }
         let patience_is_out =
             best.is_some() && spec.patience.is_some_and(|patience| epoch - best_epoch >= patience);
         let is_last = epoch == spec.epochs || patience_is_out;
         if is_last || is_spread(epoch, spec) {
-            saved.push(snapshot());
+            saved.push(snapshot()?);
         }
         if is_last {
             break;
@@ -167,6 +172,11 @@ impl Snapshot {
         measured: Option<Measured>,
     ) -> Self {
         Self { step, weights: network.weights(), progress, measured }
+    }
+
+    /// Whether this is a model at all: every weight is a number, and so is what it makes of the validation rows.
+    fn is_finite(&self) -> bool {
+        self.weights.is_finite() && self.measured.as_ref().is_none_or(|now| now.loss.is_finite())
     }
 
     fn loss(&self) -> f64 {

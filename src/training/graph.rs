@@ -43,6 +43,16 @@ pub(super) struct LinearWeights {
     pub(super) bias: Vec<f32>,
 }
 
+impl Weights {
+    /// Whether every weight is a number.
+    pub(super) fn is_finite(&self) -> bool {
+        self.0
+            .iter()
+            .flat_map(|linear| linear.matrix.iter().chain(&linear.bias))
+            .all(|x| x.is_finite())
+    }
+}
+
 impl Graph {
     /// The graph that a workflow asks for.
     pub(super) fn new(spec: &GraphSpec, shape: &[usize], classes: usize) -> Self {

@@ -2,13 +2,31 @@
 
 use super::{Labelled, TrainRequest, TrainingError};
 use crate::domain::chance::Chance;
+use crate::domain::definition::{GraphSpec, OptimizerSpec, ScheduleSpec};
 use crate::domain::ids::CycleNumber;
 
 /// Whether a request can be trained at all.
 pub(super) fn check(request: &TrainRequest<'_>) -> Result<(), TrainingError> {
     let spec = request.spec;
     let positive = "at least 1";
-    let settings: [(bool, &'static str, String, &'static str); 5] = [
+    let widths: &[usize] = match &spec.graph {
+        GraphSpec::Softmax => &[],
+        GraphSpec::Mlp(widths) => widths,
+    };
+    let momentum = match spec.optimizer {
+        OptimizerSpec::Adam => 0.0,
+        OptimizerSpec::Sgd { momentum } => momentum,
+    };
+    let (every, factor) = match spec.schedule {
+        ScheduleSpec::Constant | ScheduleSpec::Cosine => (1, 1.0),
+        ScheduleSpec::Step { every, factor } => (every, factor),
+    };
+    let settings: [(bool, &'static str, String, &'static str); 10] = [
+        (!widths.contains(&0), "hidden", format!("{widths:?}"), "widths of at least 1"),
+        ((0.0..1.0).contains(&momentum), "momentum", momentum.to_string(), "from 0 to below 1"),
+        (every > 0, "step_every", every.to_string(), positive),
+        (factor > 0.0 && factor <= 1.0, "step_factor", factor.to_string(), "above 0, at most 1"),
+        (spec.patience != Some(0), "patience", "0".to_owned(), positive),
         (spec.epochs > 0, "epochs", spec.epochs.to_string(), positive),
         (spec.batch > 0, "batch", spec.batch.to_string(), positive),
         (spec.checkpoints > 0, "checkpoints", spec.checkpoints.to_string(), positive),
@@ -30,6 +48,12 @@ pub(super) fn check(request: &TrainRequest<'_>) -> Result<(), TrainingError> {
             return Err(TrainingError::Setting { key, value, limit });
         }
     }
+    if request.classes < 2 {
+        return Err(TrainingError::Classes { classes: request.classes });
+    }
+    if request.shape.contains(&0) {
+        return Err(TrainingError::Shape { shape: request.shape.to_vec() });
+    }
     if request.train.labels.is_empty() {
         return Err(TrainingError::NoSamples);
     }
@@ -46,7 +70,9 @@ fn check_rows(
     if inputs.rows() != labels.len() {
         return Err(TrainingError::Labels { what, rows: inputs.rows(), labels: labels.len() });
     }
-    let expected = request.shape.iter().product();
+    // More values than can be counted are more than any row has.
+    let expected =
+        request.shape.iter().fold(1, |product: usize, &side| product.saturating_mul(side));
     if !labels.is_empty() && inputs.cols() != expected {
         let shape = request.shape.to_vec();
         return Err(TrainingError::Width { what, found: inputs.cols(), expected, shape });

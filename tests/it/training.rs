@@ -177,6 +177,9 @@ fn what_cannot_be_trained_is_refused_with_the_reason() {
         assert!(error.contains(word), "{error}");
     };
     check(&|request| request.shape = &[5], "asks for 5");
+    check(&|request| request.shape = &[4, 0], "[4, 0] has no values");
+    check(&|request| request.shape = &[usize::MAX, 2], "samples have 4 values");
+    check(&|request| request.classes = 1, "there are 1 classes");
     check(&|request| request.classes = 2, "there are 2 classes");
     check(&|request| request.train.labels = &[0, 1], "have 2 labels");
     for (spec, word) in [
@@ -185,6 +188,20 @@ fn what_cannot_be_trained_is_refused_with_the_reason() {
         (TrainerSpec { checkpoints: 0, ..spec() }, "trainer.checkpoints is 0"),
         (TrainerSpec { learning_rate: f64::NAN, ..spec() }, "trainer.learning_rate is NaN"),
         (TrainerSpec { weight_decay: -1.0, ..spec() }, "trainer.weight_decay is -1"),
+        (TrainerSpec { patience: Some(0), ..spec() }, "trainer.patience is 0"),
+        (TrainerSpec { graph: GraphSpec::Mlp(vec![8, 0]), ..spec() }, "trainer.hidden is [8, 0]"),
+        (
+            TrainerSpec { optimizer: OptimizerSpec::Sgd { momentum: 1.0 }, ..spec() },
+            "trainer.momentum is 1",
+        ),
+        (
+            TrainerSpec { schedule: ScheduleSpec::Step { every: 0, factor: 0.5 }, ..spec() },
+            "trainer.step_every is 0",
+        ),
+        (
+            TrainerSpec { schedule: ScheduleSpec::Step { every: 1, factor: f64::NAN }, ..spec() },
+            "trainer.step_factor is NaN",
+        ),
     ] {
         let error = trained(&spec, 1).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
@@ -228,4 +245,74 @@ fn a_loss_that_is_no_number_any_more_names_the_learning_rate() {
     let error = trained(&spec, 1).unwrap_err();
     assert!(matches!(error, TrainingError::Diverged { .. }), "{error}");
     assert!(error.to_string().contains("trainer.learning_rate"), "{error}");
+}
+
+#[test]
+fn weights_ruined_by_the_very_last_step_are_no_checkpoint() {
+    let spec = TrainerSpec {
+        graph: GraphSpec::Softmax,
+        optimizer: OptimizerSpec::Sgd { momentum: 0.0 },
+        learning_rate: 1e39, // infinite as an f32
+        schedule: ScheduleSpec::Constant,
+        epochs: 1,
+        batch: 60, // one step, whose loss is that of the weights before it
+        ..spec()
+    };
+    let diverged = TrainingError::Diverged { epoch: 1, learning_rate: 1e39 };
+    assert_eq!(trained(&spec, 1).unwrap_err(), diverged);
+    let (inputs, labels) = clouds(60);
+    let request = TrainRequest {
+        spec: &spec,
+        shape: &[4],
+        classes: 3,
+        train: Labelled { inputs: &inputs, labels: &labels },
+        validation: Labelled { inputs: &Matrix::default(), labels: &[] },
+        seed: 1,
+    };
+    assert_eq!(train(&request, &mut |_| ControlFlow::Continue(())).unwrap_err(), diverged);
+}
+
+/// Where [`training_of_a_process_with_so_many_threads`] writes its model.
+const MODEL_FILE: &str = "GLEANER_TEST_MODEL_FILE";
+
+#[test]
+#[ignore = "the process that `any_number_of_threads_gives_the_same_bytes` starts"]
+fn training_of_a_process_with_so_many_threads() {
+    let Ok(file) = std::env::var(MODEL_FILE) else { return };
+    // Matrices large enough to be spread over threads: above 192^3 multiplications.
+    let (rows, width) = (300, 256);
+    let labels: Vec<u32> = (0..rows as u32).map(|row| row % 3).collect();
+    let data = (0..rows * width).map(|place| (place * 31 % 97) as f32 / 97.0 - 0.5).collect();
+    let inputs = Matrix::new(rows, width, data).unwrap();
+    let spec =
+        TrainerSpec { graph: GraphSpec::Mlp(vec![256, 192]), epochs: 3, batch: 300, ..spec() };
+    let rows = Labelled { inputs: &inputs, labels: &labels };
+    let request = TrainRequest {
+        spec: &spec,
+        shape: &[width],
+        classes: 3,
+        train: rows,
+        validation: rows,
+        seed: 3,
+    };
+    let saved = train(&request, &mut |_| ControlFlow::Continue(())).unwrap();
+    std::fs::write(file, &saved.last().unwrap().onnx).unwrap();
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = ["1", "2", "7"].map(|threads| {
+        let file = dir.path().join(threads);
+        let test = "training::training_of_a_process_with_so_many_threads";
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--ignored"])
+            .env("RAYON_NUM_THREADS", threads)
+            .env(MODEL_FILE, &file)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        std::fs::read(file).unwrap()
+    });
+    assert!(models.iter().all(|model| *model == models[0]));
 }
