@@ -280,8 +280,9 @@ const MODEL_FILE: &str = "GLEANER_TEST_MODEL_FILE";
 fn training_of_a_process_with_so_many_threads() {
     let Ok(file) = std::env::var(MODEL_FILE) else { return };
     // Matrices large enough to be spread over threads: above 192^3 multiplications.
-    let (rows, width) = (300, 256);
-    let labels: Vec<u32> = (0..rows as u32).map(|row| row % 3).collect();
+    let (rows, width) = (300_u32, 256);
+    let labels: Vec<u32> = (0..rows).map(|row| row % 3).collect();
+    let rows = labels.len();
     let data = (0..rows * width).map(|place| (place * 31 % 97) as f32 / 97.0 - 0.5).collect();
     let inputs = Matrix::new(rows, width, data).unwrap();
     let spec =
