@@ -5,5 +5,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Before any other thread exists: the environment can be changed safely only then.
     gleaner::inference::runtime::forbid_telemetry();
+    gleaner::telemetry::hide_answered_panics();
     gleaner::cli::main()
 }

@@ -1,4 +1,5 @@
-//! Where tracing events go: standard error, as `GLEANER_LOG` asks (`info`, `gleaner::engine=debug` ...; warnings only unless set).
+//! Where tracing events go: standard error, as `GLEANER_LOG` asks (`info`, `gleaner::engine=debug` ...; warnings only unless
+//! set). And where panics go that are none.
 
 use tracing_subscriber::EnvFilter;
 
@@ -15,4 +16,17 @@ pub fn init(verbosity: i8, json: bool) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error only says that a host has set its own subscriber, which is the one that should be used.
     drop(if json { builder.json().try_init() } else { builder.try_init() });
+}
+
+/// Shows sled's panics as details only. It panics on damage that it did not expect; the store answers that as an error,
+/// which says more to people. For programs, not for libraries: the panic hook belongs to the process.
+pub fn hide_answered_panics() {
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_some_and(|place| place.file().contains("sled-0.34")) {
+            tracing::debug!(%panic, "sled gave up");
+        } else {
+            shown(panic);
+        }
+    }));
 }

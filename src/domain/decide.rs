@@ -74,7 +74,6 @@ pub enum Refusal {
 pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<Decision, Refusal> {
     let mut draft = Draft { run: run.clone(), events: Vec::new() };
     let mut cancels_jobs = false;
-    let mut goes_on = true;
     match command {
         Command::StartRun(started) => {
             let (digest, seed, gate) =
@@ -128,10 +127,7 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             draft.push(Event::KpiChecked(checked))?;
             draft.end_cycle(definition, definition.stop.kpi && met)?;
         }
-        Command::Fail(failed) => {
-            draft.push(Event::CycleFailed(failed))?;
-            goes_on = false;
-        }
+        Command::Fail(failed) => draft.push(Event::CycleFailed(failed))?,
         Command::Cancel(cancelled) => {
             if let Phase::Ended(reason) = run.phase {
                 return Err(Refusal::Ended { reason });
@@ -143,8 +139,8 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             cancels_jobs = true;
         }
     }
-    // Labels may arrive in several deliveries: the annotation job that is still out stays the next step.
-    let next = draft.run.next_step().filter(|step| goes_on && run.next_step() != Some(*step));
+    // A step that stays the next one is out already: after one of several deliveries of labels, or after a failure.
+    let next = draft.run.next_step().filter(|step| run.next_step() != Some(*step));
     Ok(Decision { events: draft.events, run: draft.run, next, cancels_jobs })
 }
 
