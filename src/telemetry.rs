@@ -1,6 +1,7 @@
 //! Where tracing events go: standard error, as `GLEANER_LOG` asks (`info`, `gleaner::engine=debug` ...; warnings only unless
 //! set). And where panics go that are none.
 
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Sets the process's subscriber up; one that is there already stays. `verbosity` raises or lowers what is shown where
@@ -8,12 +9,15 @@ use tracing_subscriber::EnvFilter;
 pub fn init(verbosity: i8, json: bool) {
     let level = match verbosity {
         i8::MIN..=-1 => "error",
-        0 => "warn",
+        0 => "warn,gleaner::engine=error", // what the engine warns of is shown as it happens, in words for people
         1 => "gleaner=info,warn",
         2..=i8::MAX => "gleaner=debug,info",
     };
     let filter = EnvFilter::try_from_env("GLEANER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_writer(std::io::stderr);
     // An error only says that a host has set its own subscriber, which is the one that should be used.
     drop(if json { builder.json().try_init() } else { builder.try_init() });
 }

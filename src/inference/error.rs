@@ -51,9 +51,13 @@ pub enum InferenceError {
     },
     /// An output is NaN or infinite.
     #[error(
-        "{output} of row {row} holds {value} at place {place}{}",
-        if *input_finite { ": the model itself is broken, for instance by a diverged training" }
-        else { ", because the row itself holds NaN or an infinity" }
+        "`{output}` of row {row} is {value} at place {place}, {}",
+        if *input_finite {
+            "though the row itself is finite: its values lie far outside of what the model was trained on, or the \
+             model is broken, for instance by a diverged training"
+        } else {
+            "because the row itself holds NaN or an infinity"
+        }
     )]
     NonFinite {
         /// The output's name.

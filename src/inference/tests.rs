@@ -237,7 +237,7 @@ fn the_first_row_without_a_finite_score_is_named() {
     }
     for weight in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let (_folder, model) = Linear { weight, ..Linear::default() }.saved();
-        fails(&model, &[4], &["logits of row 0", "the model itself is broken"]);
+        fails(&model, &[4], &["`logits` of row 0", "the model is broken"]);
     }
 }
 

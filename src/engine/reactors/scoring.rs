@@ -52,7 +52,9 @@ fn predict(
             return Err(StepError::Interrupted);
         }
         let inputs = step.pool.features().select_rows(rows_of_piece);
-        scores = predictor.predict(&inputs).map_err(StepError::permanent)?;
+        scores = predictor
+            .predict(&inputs)
+            .map_err(|error| cannot_score(error, &step.pool, rows_of_piece))?;
         values.extend_from_slice(scores.logits.data());
         done += rows_of_piece.len();
         step.progress(done as u64, rows.len() as u64);
@@ -60,6 +62,16 @@ fn predict(
     let logits = Matrix::new(rows.len(), scores.logits.cols(), values)
         .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
     Ok(Predictions { logits, embedding: None, kind: scores.kind })
+}
+
+/// The rows of an inference error are those of the piece; people know samples by their ids.
+fn cannot_score(error: InferenceError, pool: &Pool, rows: &[usize]) -> StepError {
+    if let InferenceError::NonFinite { row, .. } = &error
+        && let Some(sample) = rows.get(*row).and_then(|&row| pool.ids().get(row))
+    {
+        return StepError::permanent(format!("sample {sample} cannot be scored: {error}"));
+    }
+    StepError::permanent(error)
 }
 
 /// Loads a model for this workflow and pool.
