@@ -9,12 +9,14 @@ use crate::control::{self, ControlError, Request, Response};
 use crate::domain::definition::Definition;
 use crate::domain::ids::RunId;
 use crate::engine::Engine;
+use crate::engine::notice::Notice;
 use crate::engine::status::{RunState, RunStatus};
 use crate::inference::{self, InstallPolicy};
 use crate::workflow;
 use std::path::Path;
 use std::process::ExitCode;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, oneshot};
 
 const INTERRUPTED: u8 = 130;
 
@@ -88,12 +90,15 @@ async fn work(
     engine: &Engine,
     run: RunId,
 ) -> Result<ExitCode, CliError> {
-    let mut notices = engine.watch();
+    // Before anything is shown, so that who reacts to it is heard.
+    let mut interruptions = Interruptions::listen().map_err(CliError::Io)?;
+    let notices = engine.watch();
     let before = engine.status(run).await?;
     let mut screen = Screen::new(*output, run, before.labelled);
     screen.continue_cycle(before.cycles.last());
     screen.head()?;
-
+    let (stop_showing, stopped) = oneshot::channel();
+    let showing = tokio::spawn(show(screen, notices, stopped));
     let socket = tokio::spawn({
         let (engine, state) = (engine.clone(), cli.state.clone());
         async move {
@@ -102,50 +107,28 @@ async fn work(
             }
         }
     });
+
     let mut interrupted = false;
-    let shutdown = async {
-        tokio::select! {
-            settled = engine.settled(run) => drop(settled), // the status is asked for below
-            () = interruption() => {
-                interrupted = true;
-                output.note("stopping after the step under way; once more stops at once");
-                tokio::spawn(async {
-                    interruption().await;
-                    std::process::exit(INTERRUPTED.into());
-                });
-            }
-        }
-    };
-    let mut printed = Ok(());
-    let watching = async {
-        loop {
-            match notices.recv().await {
-                Ok(notice) => {
-                    if let Err(error) = screen.show(&notice) {
-                        printed = Err(error);
-                        break;
+    let result = {
+        let interrupted = &mut interrupted;
+        engine
+            .run(async move {
+                tokio::select! {
+                    settled = engine.settled(run) => drop(settled), // the status is asked for below
+                    () = interruptions.next() => {
+                        *interrupted = true;
+                        output.note("stopping after the step under way; once more stops at once");
+                        tokio::spawn(async move {
+                            interruptions.next().await;
+                            std::process::exit(INTERRUPTED.into());
+                        });
                     }
                 }
-                Err(RecvError::Lagged(_)) => {} // the table misses a line, the log does not
-                Err(RecvError::Closed) => break,
-            }
-        }
-        std::future::pending::<()>().await;
+            })
+            .await
     };
-    let result = {
-        let working = engine.run(shutdown);
-        tokio::pin!(working, watching);
-        tokio::select! {
-            biased;
-            () = &mut watching => Ok(()), // never: it waits for ever at its end
-            result = &mut working => result,
-        }
-    };
-    // What was said between the last look and the end.
-    while let Ok(notice) = notices.try_recv() {
-        screen.show(&notice)?;
-    }
-    screen.close();
+    drop(stop_showing);
+    let shown = showing.await;
     socket.abort();
     drop(socket.await); // it was aborted, and removes its socket on the way out
     result?;
@@ -154,8 +137,29 @@ async fn work(
         output.note("stopped; `gleaner resume` goes on from here");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    printed?;
+    shown.map_err(|join| CliError::Io(join.into()))??;
     finish(output, engine, &status)
+}
+
+/// Shows notices until it is stopped and everything said before that is shown.
+async fn show(
+    mut screen: Screen,
+    mut notices: broadcast::Receiver<Notice>,
+    mut stopped: oneshot::Receiver<()>,
+) -> Result<(), CliError> {
+    loop {
+        tokio::select! {
+            biased;
+            notice = notices.recv() => match notice {
+                Ok(notice) => screen.show(&notice)?,
+                Err(RecvError::Lagged(_)) => {} // the table misses a line, the log does not
+                Err(RecvError::Closed) => break,
+            },
+            _ = &mut stopped => break,
+        }
+    }
+    screen.close();
+    Ok(())
 }
 
 /// Says what became of a run.
@@ -194,18 +198,40 @@ fn folder_of(file: &Path) -> Result<std::path::PathBuf, CliError> {
     Ok(file.parent().map_or_else(|| file.clone(), Path::to_owned))
 }
 
-/// Resolves when somebody wants the process to stop.
-async fn interruption() {
+/// Ctrl-C, and on Unix a request to terminate. Without them a signal ends the process, which is as safe.
+struct Interruptions {
     #[cfg(unix)]
-    {
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Interruptions {
+    #[cfg(unix)]
+    fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-    drop(tokio::signal::ctrl_c().await); // without a handler the signal ends the process, which is as safe
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+    const fn listen() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        drop(tokio::signal::ctrl_c().await);
+    }
 }

@@ -1,137 +1,14 @@
 //! What is wrong with the input, told by the program: one clear error that names the thing, the value and the way out, the
 //! exit code that says who has to do something, and a state that is as good as before.
 
+use crate::program::{FAILED, Folder, STATE, WORKFLOW, WRONG, pool, smooth, stderr, told};
 use gleaner::domain::definition::{GraphSpec, OptimizerSpec, ScheduleSpec, TrainerSpec};
 use gleaner::domain::matrix::Matrix;
 use gleaner::training::{Labelled, TrainRequest, train};
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use tempfile::TempDir;
-
-/// Wrong usage, workflow, pool, model or id.
-const WRONG: i32 = 2;
-/// A step failed for good.
-const FAILED: i32 = 3;
-/// The state directory cannot be used.
-const STATE: i32 = 5;
-
-const WORKFLOW: &str = "\
-[run]
-name = \"small\"
-mode = \"development\"
-[pool]
-source = \"csv\"
-path = \"pool.csv\"
-validation = 0.2
-test = 0.2
-[selector]
-batch = 3
-seed_per_class = 1
-[trainer]
-epochs = 5
-[kpi]
-target = 0.99
-[stop]
-kpi = false
-max_cycles = 2
-[retry]
-attempts = 2
-backoff = \"1ms\"
-";
-
-/// A folder with a small workflow, its pool of 60 points in three classes, and room for a state directory.
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        folder.write("workflow.toml", WORKFLOW);
-        folder.write("pool.csv", &pool(|_| None));
-        folder
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        fs::write(self.path(name), content).unwrap();
-    }
-
-    /// The program in this folder; its state is in `state`.
-    fn gleaner(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gleaner"));
-        command.current_dir(self.0.path()).stdin(Stdio::null());
-        command.env_remove("GLEANER_STATE").args(["--state", "state"]).args(arguments);
-        command
-    }
-
-    fn run(&self, overrides: &[&str]) -> Output {
-        let mut command = self.gleaner(&["run", "workflow.toml"]);
-        for set in overrides {
-            command.args(["--set", set]);
-        }
-        command.output().unwrap()
-    }
-
-    /// A run with `overrides` is refused for what `words` say, and nothing of it is recorded.
-    fn refuses(&self, overrides: &[&str], words: &[&str]) {
-        told(&self.run(overrides), WRONG, words);
-        told(&self.gleaner(&["status"]).output().unwrap(), WRONG, &["gleaner run WORKFLOW"]);
-    }
-
-    /// The run that is here ends well, and as it would have ended without the trouble.
-    fn recovers(&self, command: &[&str]) {
-        let output = self.gleaner(command).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        assert_eq!(self.digest(), smooth(), "not what a smooth run ends with");
-    }
-
-    fn digest(&self) -> String {
-        let status = self.gleaner(&["status", "--json"]).output().unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-        assert_eq!(status["state"], "ended", "{status}");
-        status["semantic_digest"].as_str().unwrap().to_owned()
-    }
-}
-
-/// The semantic digest of a run of the unchanged workflow.
-fn smooth() -> String {
-    let folder = Folder::new();
-    let output = folder.run(&[]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    folder.digest()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// The program ended with `code` and one error that holds all `words`; it neither panicked nor spoke of its inside.
-#[track_caller]
-fn told(output: &Output, code: i32, words: &[&str]) {
-    let error = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    for word in words {
-        assert!(error.contains(word), "{word:?} is not in: {error}");
-    }
-    assert!(!error.contains("panicked"), "{error}");
-}
-
-/// 60 points around three corners; `change` may replace a line (from 2, as an editor counts).
-fn pool(change: impl Fn(usize) -> Option<&'static str>) -> String {
-    let mut text = "x,y,label\n".to_owned();
-    for line in 2..62 {
-        let (class, spread) = (line % 3, f64::from(u32::try_from(line).unwrap()) / 200.0);
-        let (x, y) = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)][class];
-        let usual = format!("{},{},{}", x + spread, y - spread, ["a", "b", "c"][class]);
-        text.push_str(change(line).unwrap_or(&usual));
-        text.push('\n');
-    }
-    text
-}
 
 /// An ONNX model for so many values and classes, trained a little.
 fn model(values: usize, classes: u32) -> Vec<u8> {
@@ -309,7 +186,7 @@ fn a_state_directory_that_cannot_be_written_is_named() {
     let below_a_file = folder.gleaner(&["--state", "pool.csv/state", "run", "workflow.toml"]);
     // `--state` twice is wrong usage, so the folder's own is taken out.
     let mut command = Command::new(below_a_file.get_program());
-    command.current_dir(folder.0.path()).args(below_a_file.get_args().skip(2));
+    command.current_dir(folder.root()).args(below_a_file.get_args().skip(2));
     told(&command.output().unwrap(), STATE, &["pool.csv/state", "cannot be written"]);
 }
 
@@ -370,7 +247,7 @@ fn a_run_without_a_runtime_that_may_install_none_says_what_was_tried() {
     let folder = Folder::new();
     let bare = |arguments: &[&str]| {
         let mut command = folder.gleaner(arguments);
-        command.env_clear().env("PATH", "/nonexistent").env("HOME", folder.0.path());
+        command.env_clear().env("PATH", "/nonexistent").env("HOME", folder.root());
         command.output().unwrap()
     };
     if bare(&["run", "workflow.toml", "--no-install"]).status.success() {

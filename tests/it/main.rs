@@ -4,17 +4,20 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that does not hold ends in a panic"
+    clippy::print_stderr,
+    reason = "a test that does not hold ends in a panic, and one that cannot run says so"
 )]
 
 mod architecture;
 mod bad_input;
+mod cli;
 mod conformance;
 mod crash;
 mod domain;
 mod engine;
 mod golden;
 mod kill;
+mod program;
 mod samples;
 mod sled_store;
 mod support;
