@@ -7,7 +7,8 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `engine.rs` | building, starting, resuming, pausing, cancelling, asking |
+//! | `builder` | what a host may choose |
+//! | `engine.rs` | starting, resuming, pausing, cancelling, asking |
 //! | [`dispatch`](self) | the worker loop, leases and their renewal, stopping |
 //! | [`reactor`] | what a step is given and what it answers |
 //! | [`reactors`] | the six built-in steps, one file each |
@@ -15,8 +16,10 @@
 //! | [`status`], [`notice`] | what is seen from outside |
 //! | [`clock`] | the door for time and ids |
 
+mod builder;
 pub mod clock;
 mod dispatch;
+mod error;
 mod live_run;
 pub mod notice;
 pub mod reactor;
@@ -24,19 +27,21 @@ pub mod reactors;
 pub mod score_table;
 pub mod status;
 
-use crate::artifacts::{ArtifactError, Artifacts};
+use crate::artifacts::Artifacts;
 use crate::domain::command::Command;
-use crate::domain::decide::{Refusal, decide};
+use crate::domain::decide::decide;
 use crate::domain::definition::{ColdStart, Definition, SelectorModel, Strategy};
-use crate::domain::event::{CycleCancelled, EndReason, RunStarted};
+use crate::domain::event::{CycleCancelled, RunStarted};
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
 use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
-use crate::domain::state::{IllegalEvent, Phase};
+use crate::domain::state::Phase;
 use crate::domain::time::Timestamp;
-use crate::inference::{InferenceError, InstallPolicy};
+use crate::inference::InstallPolicy;
 use crate::pool::{Pool, PoolError};
-use crate::store::{Commit, LeaseRequest, NewEvent, Recorded, Settle, Store, StoreError};
-use clock::{Clock, SystemClock};
+use crate::store::{Commit, LeaseRequest, NewEvent, Recorded, Settle, Store};
+pub use builder::EngineBuilder;
+use clock::Clock;
+pub use error::EngineError;
 use live_run::LiveRun;
 use notice::Notice;
 use reactor::Reactor;
@@ -47,9 +52,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
-
-/// Notices that a slow watcher may lag behind before it misses some; a cycle makes about a hundred.
-const NOTICES: usize = 1024;
 
 /// How often a commit that somebody else forestalled is decided anew. Only another writer of the same run can cause one, and
 /// each success of his is progress.
@@ -79,104 +81,10 @@ struct Inner {
     notices: broadcast::Sender<Notice>,
 }
 
-/// Sets an engine up.
-#[must_use]
-pub struct EngineBuilder {
-    store: Arc<dyn Store>,
-    artifacts: Artifacts,
-    clock: Arc<dyn Clock>,
-    reactors: BTreeMap<JobKind, Arc<dyn Reactor>>,
-    limits: BTreeMap<JobKind, usize>,
-    workers: usize,
-    name: String,
-    grace: Duration,
-    install: InstallPolicy,
-}
-
-impl EngineBuilder {
-    /// Another clock than the machine's.
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// Another reactor for one kind of job than the built-in one.
-    pub fn reactor(mut self, kind: JobKind, reactor: impl Reactor + 'static) -> Self {
-        self.reactors.insert(kind, Arc::new(reactor));
-        self
-    }
-
-    /// How many jobs of one kind are worked on at once, over all runs; at least one.
-    pub fn limit(mut self, kind: JobKind, most: usize) -> Self {
-        self.limits.insert(kind, most.max(1));
-        self
-    }
-
-    /// How many jobs are worked on at once; at least one.
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers.max(1);
-        self
-    }
-
-    /// What this engine is called in leases and records.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// How long a stopping engine waits for steps that do not notice the interruption.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
-        self
-    }
-
-    /// Whether a run that finds no inference runtime may install one.
-    pub fn install(mut self, install: InstallPolicy) -> Self {
-        self.install = install;
-        self
-    }
-
-    /// The engine. Nothing runs until [`Engine::run`].
-    pub fn build(self) -> Engine {
-        Engine {
-            inner: Arc::new(Inner {
-                store: self.store,
-                artifacts: self.artifacts,
-                clock: self.clock,
-                reactors: self.reactors,
-                limits: self.limits,
-                workers: self.workers,
-                name: self.name,
-                grace: self.grace,
-                install: self.install,
-                runs: tokio::sync::Mutex::default(),
-                pools: Mutex::default(),
-                steps: Mutex::default(),
-                wake: Notify::new(),
-                notices: broadcast::channel(NOTICES).0,
-            }),
-        }
-    }
-}
-
 impl Engine {
     /// An engine on this store. Artifacts must be the ones the store was opened with.
     pub fn builder(store: Arc<dyn Store>, artifacts: Artifacts) -> EngineBuilder {
-        EngineBuilder {
-            store,
-            artifacts,
-            clock: Arc::new(SystemClock),
-            reactors: reactors::built_in(),
-            // A training uses every core by itself; the other steps are short.
-            limits: JobKind::ALL
-                .into_iter()
-                .map(|kind| (kind, if kind == JobKind::Train { 1 } else { 2 }))
-                .collect(),
-            workers: 2,
-            name: format!("process {}", std::process::id()),
-            grace: Duration::from_secs(10),
-            install: InstallPolicy::Forbidden,
-        }
+        EngineBuilder::new(store, artifacts)
     }
 
     /// Works on jobs until `shutdown` resolves, then stops: leases nothing more, interrupts the steps under way, gives
@@ -295,7 +203,7 @@ impl Engine {
     /// Gives a dead job new tries.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchJob`] if no dead job has this id.
+    /// [`StoreError::NoSuchJob`](crate::store::StoreError::NoSuchJob) if no dead job has this id.
     pub async fn retry_job(&self, job: JobId) -> Result<(), EngineError> {
         self.inner.store.retry(job, self.inner.clock.now()).await?;
         self.inner.wake.notify_waiters();
@@ -305,7 +213,7 @@ impl Engine {
     /// Removes a job. Its run stands still until [`Engine::resume`] enqueues the step anew.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchJob`] if no unfinished job has this id.
+    /// [`StoreError::NoSuchJob`](crate::store::StoreError::NoSuchJob) if no unfinished job has this id.
     pub async fn remove_job(&self, job: JobId) -> Result<(), EngineError> {
         self.inner.store.remove(job).await?;
         if let Some((_, interrupted)) = lock(&self.inner.steps).get(&job) {
@@ -575,71 +483,6 @@ async fn blocking<T: Send + 'static, E: Send + 'static>(
 /// The content of a mutex whose users leave it consistent at every step.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Why the engine could not do something.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The store refused or failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An artifact cannot be written or read.
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    /// The pool cannot be used.
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    /// A model or the runtime cannot be used.
-    #[error(transparent)]
-    Inference(#[from] InferenceError),
-    /// The command does not fit.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The workflow and its pool do not fit together.
-    #[error("{problem}")]
-    Contradiction {
-        /// What does not fit, and what to change.
-        problem: String,
-    },
-    /// There is no such run.
-    #[error("there is no run {run}")]
-    UnknownRun {
-        /// What was asked for.
-        run: String,
-    },
-    /// The run is over.
-    #[error("run {run} has ended ({reason:?})")]
-    Ended {
-        /// Which run.
-        run: RunId,
-        /// Why it ended.
-        reason: EndReason,
-    },
-    /// The log breaks the rules of the state machine.
-    #[error("the log of run {run} does not fit")]
-    IllegalLog {
-        /// Which run.
-        run: RunId,
-        /// Where it breaks them.
-        #[source]
-        source: IllegalEvent,
-    },
-    /// The stored workflow is not one.
-    #[error("the stored workflow of run {run} cannot be read")]
-    UnreadableWorkflow {
-        /// Which run.
-        run: RunId,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// Another writer was always faster.
-    #[error("run {run} is being written by somebody else; try again")]
-    Contended {
-        /// Which run.
-        run: RunId,
-    },
 }
 
 /// Whether the strategy needs a model's scores.
