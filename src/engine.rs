@@ -381,7 +381,7 @@ impl Inner {
                 .map(|(cycle, kind)| self.new_job(CycleId { run, cycle }, kind, now))
                 .into_iter()
                 .collect();
-            let wakes = !enqueue.is_empty();
+            let enqueued: Vec<JobId> = enqueue.iter().map(|job| job.id).collect();
             let commit = Commit {
                 appends,
                 settle: cause.settle.clone(),
@@ -396,7 +396,9 @@ impl Inner {
                     for recorded in committed.events {
                         self.tell(Notice::Committed(Arc::new(recorded)));
                     }
-                    if wakes {
+                    // Who is idle is woken for what this worker does not do next itself.
+                    let leased = committed.leased.as_ref().map(|job| job.id);
+                    if enqueued.iter().any(|job| Some(*job) != leased) {
                         self.wake.notify_waiters();
                     }
                     return Ok(committed.leased);
