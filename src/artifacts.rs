@@ -4,9 +4,10 @@
 //! by its path. What is in them, and who may forget them, is not decided here: artifacts are never changed or removed.
 
 use crate::domain::digest::Digest;
+use crate::faults::Faults;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ const TEMPORARY: &str = ".writing-";
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     root: Arc<Path>,
+    faults: Faults,
 }
 
 /// Why an artifact could not be written or read.
@@ -75,16 +77,26 @@ impl Artifacts {
     /// # Errors
     /// [`ArtifactError::NotWritable`] or [`ArtifactError::Io`].
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, ArtifactError> {
+        Self::open_with(dir, Faults::none())
+    }
+
+    /// As [`Artifacts::open`], on a disk that may be made to fail.
+    pub(crate) fn open_with(
+        dir: impl Into<PathBuf>,
+        faults: Faults,
+    ) -> Result<Self, ArtifactError> {
         let root: PathBuf = dir.into();
-        create_directory(&root).map_err(failed("create", &root, 0))?;
+        create_directory(&root, &faults).map_err(failed("create", &root, 0))?;
         for entry in fs::read_dir(&root).map_err(failed("list", &root, 0))? {
             let path = entry.map_err(failed("list", &root, 0))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with(TEMPORARY) {
-                remove_leftover(&path).map_err(failed("remove", &path, 0))?;
+                faults
+                    .step("remove a leftover", || remove_leftover(&path))
+                    .map_err(failed("remove", &path, 0))?;
             }
         }
-        Ok(Self { root: root.into() })
+        Ok(Self { root: root.into(), faults })
     }
 
     /// Stores bytes under their digest. When this answers `Ok`, they survive whatever the disk survives. Bytes that are
@@ -166,17 +178,25 @@ impl Artifacts {
             .map_err(fail("create"))?;
         // Whoever opens the folder meanwhile sees by the lock that this is no leftover.
         file.as_file().lock().map_err(fail("lock"))?;
-        file.write_all(bytes).map_err(fail("write"))?;
-        file.as_file().sync_all().map_err(fail("sync"))?;
+        let faults = &self.faults;
+        faults.write("write an artifact", &mut file, bytes).map_err(fail("write"))?;
+        faults.step("sync an artifact", || file.as_file().sync_all()).map_err(fail("sync"))?;
         if let Some(folder) = path.parent() {
-            match fs::create_dir(folder) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    return Err(failed("create", folder, bytes.len())(error));
-                }
-                Err(_) | Ok(()) => {}
-            }
+            let create = || match fs::create_dir(folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+                Err(_) | Ok(()) => Ok(()),
+            };
+            faults.step("create an artifact's folder", create).map_err(failed(
+                "create",
+                folder,
+                bytes.len(),
+            ))?;
         }
-        file.persist(&path).map_err(|error| fail("rename")(error.error))?;
+        faults
+            .step("rename an artifact", || {
+                file.persist(&path).map(drop).map_err(|error| error.error)
+            })
+            .map_err(fail("rename"))?;
         Ok(digest)
     }
 
@@ -190,9 +210,11 @@ impl Artifacts {
         if !folders.is_empty() {
             folders.insert(self.root.to_path_buf());
         }
-        folders
-            .iter()
-            .try_for_each(|folder| sync_directory(folder).map_err(failed("sync", folder, 0)))
+        folders.iter().try_for_each(|folder| {
+            self.faults
+                .step("sync an artifact's folder", || sync_directory(folder))
+                .map_err(failed("sync", folder, 0))
+        })
     }
 }
 
@@ -224,7 +246,7 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Whatever the file system fails with.
-pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn create_directory(path: &Path, faults: &Faults) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -232,14 +254,13 @@ pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),
     };
-    create_directory(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
-        Err(error) => return Err(error),
-        Ok(()) => {}
-    }
-    sync_directory(path)?;
-    sync_directory(parent)
+    create_directory(parent, faults)?;
+    faults.step("create a folder", || match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        created => created,
+    })?;
+    faults.step("sync a new folder", || sync_directory(path))?;
+    faults.step("sync a new folder's parent", || sync_directory(parent))
 }
 
 fn failed(

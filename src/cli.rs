@@ -20,6 +20,7 @@ mod output;
 mod run;
 mod runtime;
 mod screen;
+mod selftest;
 mod session;
 mod status;
 mod validate;
@@ -132,6 +133,11 @@ enum Command {
         #[command(subcommand)]
         action: RuntimeAction,
     },
+    /// Find out whether this disk keeps what Gleaner acknowledges: programs are killed, disks made to fail.
+    Selftest(selftest::Arguments),
+    /// A process that is going to die, for `selftest`.
+    #[command(hide = true)]
+    SelftestChild(selftest::ChildArguments),
 }
 
 #[derive(Debug, Args)]
@@ -246,6 +252,8 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             runtime::install(output, *gpu)
         }
         Command::Runtime { action: RuntimeAction::List } => runtime::list(output),
+        Command::Selftest(arguments) => selftest::selftest(&cli.state, output, arguments).await,
+        Command::SelftestChild(arguments) => selftest::child(output, arguments).await,
     }
 }
 

@@ -48,6 +48,7 @@
 //! | what can happen, and every rule about it (pure) | [`domain`] |
 //! | the workflow file | [`workflow`] |
 //! | what is promised about storage, and the backends | [`store`], [`artifacts`] |
+//! | what a failing disk does to each durable step | [`faults`] |
 //! | the loop itself, leases, the six steps | [`engine`] |
 //! | samples | [`pool`] |
 //! | running ONNX models, finding libonnxruntime | [`inference`] |
@@ -56,6 +57,7 @@
 //! | data loader, graph, agent, ONNX export | [`training`] |
 //! | which checkpoint goes to production | [`model_selector`] |
 //! | accuracy, intervals | [`metrics`] |
+//! | whether this disk keeps what is acknowledged | [`selftest`] |
 //! | the command line, and the second terminal | [`cli`], [`control`] |
 //!
 //! Arrows go one way: `cli -> engine -> store, artifacts, capabilities -> domain`. Capabilities know neither each other nor
@@ -68,10 +70,12 @@ pub mod control;
 pub mod data_selector;
 pub mod domain;
 pub mod engine;
+pub mod faults;
 pub mod inference;
 pub mod metrics;
 pub mod model_selector;
 pub mod pool;
+pub mod selftest;
 pub mod store;
 pub mod telemetry;
 pub mod training;

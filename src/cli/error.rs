@@ -3,6 +3,7 @@
 use crate::control::ControlError;
 use crate::engine::EngineError;
 use crate::inference::InferenceError;
+use crate::selftest::SelftestError;
 use crate::store::StoreError;
 use crate::workflow::WorkflowError;
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub(super) enum CliError {
     Store(StoreError),
     #[error("{} holds no runs: start one with `gleaner run WORKFLOW`, or name its directory with --state", path.display())]
     NoState { path: PathBuf },
+    #[error(transparent)]
+    Selftest(#[from] SelftestError),
     #[error("{0}")]
     Refused(String),
     #[error("input or output failed")]
@@ -57,8 +60,9 @@ impl CliError {
             Self::Control(ControlError::Engine(error)) => engine_code(error, 2),
             Self::Control(_) => 2,
             Self::InUse { .. } => 4,
-            Self::Store(error) => store_code(error),
-            Self::Runtime(_) | Self::Io(_) => 1,
+            Self::Store(error) | Self::Selftest(SelftestError::Store(error)) => store_code(error),
+            Self::Selftest(SelftestError::Engine(error)) => engine_code(error, 1),
+            Self::Selftest(_) | Self::Runtime(_) | Self::Io(_) => 1,
         })
     }
 }

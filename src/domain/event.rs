@@ -62,6 +62,26 @@ impl Event {
         }
     }
 
+    /// The artifacts that it names: workflows, models, scores.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Digest> {
+        match self {
+            Self::RunStarted(started) => vec![started.workflow],
+            Self::BatchSelected(batch) => batch.model.into_iter().chain(batch.scores).collect(),
+            Self::Trained(trained) => {
+                trained.checkpoints.iter().map(|checkpoint| checkpoint.model).collect()
+            }
+            Self::CycleStarted(_)
+            | Self::Annotated(_)
+            | Self::KpiChecked(_)
+            | Self::ModelSelected(_)
+            | Self::CycleEnded(_)
+            | Self::CycleFailed(_)
+            | Self::CycleCancelled(_)
+            | Self::RunEnded(_) => Vec::new(),
+        }
+    }
+
     /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed`, which
     /// tells what an environment did to a run and not what the run found out. Two runs of one workflow, however often
     /// they crashed, agree on this.

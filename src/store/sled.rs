@@ -26,6 +26,9 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::ids::{CycleId, CycleNumber, Epoch, FencingToken, JobId, Revision, RunId};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
+use crate::faults::Faults;
+#[doc(hidden)]
+pub use disk::BARRIER;
 use disk::Disk;
 use state_dir::StateDir;
 use std::path::Path;
@@ -42,9 +45,9 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// Who opens it, for the error that a second opener gets: `process 4711 on host since 12:00: gleaner run x.toml`.
     pub holder: String,
-    /// For tests: the barrier of this number (from 1) fails as if the disk did.
+    /// For tests: where the disk is made to fail.
     #[doc(hidden)]
-    pub fail_barrier: Option<u64>,
+    pub faults: Faults,
 }
 
 impl Default for SledOptions {
@@ -52,7 +55,7 @@ impl Default for SledOptions {
         Self {
             cache_bytes: 128 * 1024 * 1024,
             holder: format!("process {}", std::process::id()),
-            fail_barrier: None,
+            faults: Faults::none(),
         }
     }
 }
@@ -74,7 +77,7 @@ impl SledStore {
     /// [`StoreError::Locked`], [`StoreError::TooNew`], [`StoreError::NotWritable`], [`StoreError::Damaged`] or
     /// [`StoreError::Backend`].
     pub fn open(dir: &Path, options: SledOptions) -> Result<Self, StoreError> {
-        let state_dir = StateDir::open(dir, &options.holder)?;
+        let state_dir = StateDir::open(dir, &options.holder, &options.faults)?;
         let disk = Disk::open(state_dir, &options)?;
         let index = Index::load(&disk)?;
         disk.check_acknowledged(index.position())?;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("lib", &[]),
     ("main", &[]), // `gleaner::...` only
     (
@@ -24,12 +24,14 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "metrics",
             "model_selector",
             "pool",
+            "selftest",
             "store",
             "telemetry",
             "training",
             "workflow",
         ],
     ),
+    ("selftest", &["engine", "workflow", "store", "artifacts", "faults", "domain"]),
     ("control", &["engine", "store", "domain"]),
     (
         "engine",
@@ -47,8 +49,9 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "workflow",
         ],
     ),
-    ("store", &["artifacts", "domain"]),
-    ("artifacts", &["domain"]),
+    ("store", &["artifacts", "domain", "faults"]),
+    ("artifacts", &["domain", "faults"]),
+    ("faults", &[]),
     ("pool", &["domain", "metrics"]),
     ("inference", &["domain", "metrics"]),
     ("data_selector", &["domain", "metrics"]),

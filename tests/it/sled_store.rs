@@ -147,7 +147,10 @@ async fn a_snapshot_that_a_crash_left_unfinished_does_no_harm() {
 async fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     // The first barrier is that of opening.
-    let options = SledOptions { fail_barrier: Some(3), ..SledOptions::default() };
+    let options = SledOptions {
+        faults: Faults::at_named("sync the event log", 3, Fault::Failed),
+        ..SledOptions::default()
+    };
     let store = SledStore::open(folder.path(), options).unwrap();
     store.commit(appending(cycle(1, 1), 0, vec![event(1)])).await.unwrap();
     let error = store.commit(appending(cycle(1, 1), 1, vec![event(2)])).await.unwrap_err();
@@ -160,7 +163,7 @@ async fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_again(
         store.read(cycle(1, 1), Revision(0), 1).await.unwrap_err(),
     ] {
         assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
-        assert!(error.to_string().contains("asked to fail"), "{error}");
+        assert!(error.to_string().contains("Input/output error"), "{error}");
     }
     assert_eq!(store.barriers(), barriers, "a sync is never tried again");
     drop(store);

@@ -7,12 +7,13 @@ use super::state_dir::StateDir;
 use crate::artifacts::{ArtifactError, Artifacts, sync_directory};
 use crate::domain::digest::Digest;
 use crate::domain::ids::Position;
+use crate::faults::Faults;
 use crate::store::StoreError;
 use crate::store::index::Index;
 use crate::store::ledger::{Source, Visit};
 use crate::store::writes::Writes;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +32,7 @@ pub(super) struct Disk {
     // What readers may see: what is durable. A std lock, held for microseconds and never across an await.
     published: RwLock<Index>,
     poison: OnceLock<String>,
-    fail_barrier: Option<u64>,
+    faults: Faults,
     // Last, so that the lock is held until the database is closed.
     state_dir: StateDir,
 }
@@ -39,6 +40,9 @@ pub(super) struct Disk {
 /// How many bytes sled writes to one place of its file before it goes on elsewhere; sled's default, named here because
 /// the file is grown by it.
 const SEGMENT: usize = 512 * 1024;
+
+/// The name of the step after which events are acknowledged.
+pub const BARRIER: &str = "sync the event log";
 
 /// A step that writes less than this grows the file ahead; a longer one gains nothing by it.
 const GROWS_BELOW: usize = 16 * 1024;
@@ -57,9 +61,11 @@ fn is_still_locked(error: &StoreError) -> bool {
 impl Disk {
     /// Opens or creates the database.
     pub(super) fn open(state_dir: StateDir, options: &SledOptions) -> Result<Self, StoreError> {
-        let log = state_dir.log();
+        let (log, faults) = (state_dir.log(), options.faults.clone());
         let new = !log.join("db").exists();
-        remove_unfinished_snapshots(&log).map_err(failed("prepare the event log", false))?;
+        faults
+            .step("remove unfinished snapshots", || remove_unfinished_snapshots(&log))
+            .map_err(failed("prepare the event log", false))?;
         // A log not yet snapshotted in which one bit flipped makes sled panic in 49 of 50 openings, hence the guard.
         let open = || {
             guarded("open the event log", || {
@@ -89,16 +95,22 @@ impl Disk {
             .map_err(failed("open the event log", false))?;
         if new {
             // The names of new files are durable only once their folders are synced.
-            file.sync_all()
-                .and_then(|()| sync_directory(&log))
-                .and_then(|()| sync_directory(log.parent().unwrap_or(&log)))
+            faults
+                .step("sync the new log", || file.sync_all())
+                .and_then(|()| faults.step("sync the log's folder", || sync_directory(&log)))
+                .and_then(|()| {
+                    let parent = log.parent().unwrap_or(&log);
+                    faults.step("sync the state directory with the log", || sync_directory(parent))
+                })
                 .map_err(failed("create the event log", false))?;
         }
         let artifacts =
-            Artifacts::open(state_dir.artifacts()).map_err(|error| StoreError::Backend {
-                operation: "open the artifacts",
-                outcome_unknown: false,
-                source: Box::new(error),
+            Artifacts::open_with(state_dir.artifacts(), faults.clone()).map_err(|error| {
+                StoreError::Backend {
+                    operation: "open the artifacts",
+                    outcome_unknown: false,
+                    source: Box::new(error),
+                }
             })?;
         Ok(Self {
             db,
@@ -107,7 +119,7 @@ impl Disk {
             barriers: AtomicU64::new(0),
             published: RwLock::new(Index::default()),
             poison: OnceLock::new(),
-            fail_barrier: options.fail_barrier,
+            faults,
             state_dir,
         })
     }
@@ -124,7 +136,7 @@ impl Disk {
                 None => batch.remove(key),
             }
         }
-        guarded("write to the event log", || self.db.apply_batch(batch))?;
+        self.step("write to the event log", || self.db.apply_batch(batch))?;
         self.barrier(bytes)?;
         if !appended.is_empty() {
             self.publish(|index| index.extend(appended));
@@ -139,17 +151,31 @@ impl Disk {
     /// `fdatasync` behind it: 0 of 90. It must come after the flush, which hands over sled's buffers. A sync that
     /// failed is never tried again: the kernel may have dropped the pages, and the second try would succeed.
     fn barrier(&self, bytes: usize) -> Result<(), StoreError> {
-        let number = self.barriers.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if self.fail_barrier == Some(number) {
-            let error = io::Error::other("this barrier was asked to fail");
-            return Err(failed("sync the event log", true)(error));
-        }
-        guarded("write the event log's buffers", || self.db.flush())?;
+        self.barriers.fetch_add(1, Ordering::Relaxed);
+        self.step("write the event log's buffers", || self.db.flush().map(drop))?;
         if bytes < GROWS_BELOW {
             // Only the next step would be faster; whether this one is durable, the sync tells.
             let _slower = self.grow_file();
         }
-        self.file.sync_data().map_err(failed("sync the event log", true))
+        self.faults
+            .step(BARRIER, || self.file.sync_data())
+            .map_err(failed("sync the event log", true))
+    }
+
+    /// Has sled do a durable step.
+    fn step(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce() -> Result<(), ::sled::Error>,
+    ) -> Result<(), StoreError> {
+        let mut answer = Ok(());
+        self.faults
+            .step(operation, || {
+                answer = guarded(operation, work);
+                Ok(())
+            })
+            .map_err(failed(operation, true))?;
+        answer
     }
 
     /// Fills the rest of sled's last segment with zeros, once for each segment.
@@ -164,7 +190,8 @@ impl Disk {
         let length = file.seek(SeekFrom::End(0))?;
         let missing = length.next_multiple_of(SEGMENT as u64).saturating_sub(length);
         if missing > 0 {
-            file.write_all(&vec![0; usize::try_from(missing).unwrap_or(0)])?;
+            let zeros = vec![0; usize::try_from(missing).unwrap_or(0)];
+            self.faults.write("grow the event log", &mut file, &zeros)?;
         }
         Ok(())
     }

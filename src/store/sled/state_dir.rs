@@ -3,6 +3,7 @@
 //! Checked before sled is opened, because sled writes to what it opens. What is inside the log is not known here.
 
 use crate::artifacts::{create_directory, sync_directory};
+use crate::faults::Faults;
 use crate::store::StoreError;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -18,19 +19,22 @@ const FORMAT: u32 = 1;
 pub(super) struct StateDir {
     path: PathBuf,
     acknowledged: File,
+    faults: Faults,
     // Held for as long as the store is open; the system gives it back when the process ends, however it ends.
     _lock: File,
 }
 
 impl StateDir {
     /// Creates what is missing, takes the lock, and checks the format.
-    pub(super) fn open(path: &Path, holder: &str) -> Result<Self, StoreError> {
-        create_directory(path).map_err(not_opened(path))?;
+    pub(super) fn open(path: &Path, holder: &str, faults: &Faults) -> Result<Self, StoreError> {
+        create_directory(path, faults).map_err(not_opened(path))?;
         let lock = take_lock(path, holder)?;
-        check_format(path)?;
+        check_format(path, faults)?;
         let acknowledged = options().open(path.join("acknowledged")).map_err(not_opened(path))?;
-        sync_directory(path).map_err(not_opened(path))?;
-        Ok(Self { path: path.to_path_buf(), acknowledged, _lock: lock })
+        faults
+            .step("sync the state directory", || sync_directory(path))
+            .map_err(not_opened(path))?;
+        Ok(Self { path: path.to_path_buf(), acknowledged, faults: faults.clone(), _lock: lock })
     }
 
     /// Where sled is.
@@ -46,7 +50,9 @@ impl StateDir {
     /// Notes the last durable position, after its barrier. Not synced itself: it then never says more than the log
     /// holds, and still tells a log that was cut or replaced by an older one, which sled takes for a crash.
     pub(super) fn note_acknowledged(&self, position: u64) -> io::Result<()> {
-        self.acknowledged.write_all_at(format!("{position:020}\n").as_bytes(), 0)
+        self.faults.step("note what is acknowledged", || {
+            self.acknowledged.write_all_at(format!("{position:020}\n").as_bytes(), 0)
+        })
     }
 
     /// The last position noted; 0 where nothing readable was.
@@ -113,7 +119,7 @@ fn try_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
 }
 
 /// Reads the format, or writes today's into a new directory.
-fn check_format(path: &Path) -> Result<(), StoreError> {
+fn check_format(path: &Path, faults: &Faults) -> Result<(), StoreError> {
     let file = path.join("format");
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
@@ -123,7 +129,7 @@ fn check_format(path: &Path) -> Result<(), StoreError> {
                     what: format!("{} is missing beside a log", file.display()),
                 });
             }
-            return write_format(path).map_err(not_opened(path));
+            return write_format(path, faults).map_err(not_opened(path));
         }
         Err(error) => return Err(not_opened(path)(error)),
     };
@@ -139,12 +145,14 @@ fn check_format(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes the format whole or not at all.
-fn write_format(path: &Path) -> io::Result<()> {
+fn write_format(path: &Path, faults: &Faults) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path)?;
-    file.write_all(format!("{FORMAT}\n").as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path.join("format")).map_err(|error| error.error)?;
-    sync_directory(path)
+    faults.write("write the format", &mut file, format!("{FORMAT}\n").as_bytes())?;
+    faults.step("sync the format", || file.as_file().sync_all())?;
+    faults.step("rename the format", || {
+        file.persist(path.join("format")).map(drop).map_err(|error| error.error)
+    })?;
+    faults.step("sync the format's folder", || sync_directory(path))
 }
 
 fn not_opened(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
