@@ -17,6 +17,7 @@ mod error;
 mod jobs;
 mod log;
 mod output;
+mod repair;
 mod run;
 mod runtime;
 mod screen;
@@ -132,6 +133,12 @@ enum Command {
     Runtime {
         #[command(subcommand)]
         action: RuntimeAction,
+    },
+    /// Make a damaged state directory usable again: keep what is intact, take the rest from a copy. The damaged one is kept.
+    Repair {
+        /// A copy of the state directory, made earlier.
+        #[arg(long, value_name = "DIR")]
+        copy: Option<PathBuf>,
     },
     /// Find out whether this disk keeps what Gleaner acknowledges: programs are killed, disks made to fail.
     Selftest(selftest::Arguments),
@@ -252,6 +259,7 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             runtime::install(output, *gpu)
         }
         Command::Runtime { action: RuntimeAction::List } => runtime::list(output),
+        Command::Repair { copy } => repair::repair(&cli.state, output, copy.as_deref()).await,
         Command::Selftest(arguments) => selftest::selftest(&cli.state, output, arguments).await,
         Command::SelftestChild(arguments) => selftest::child(output, arguments).await,
     }

@@ -12,6 +12,7 @@ mod ledger;
 pub mod memory;
 mod queue;
 mod reader;
+mod salvage;
 pub mod sled;
 mod writes;
 
@@ -346,7 +347,7 @@ pub enum StoreError {
     },
     /// Stored bytes do not fit.
     #[error(
-        "the store is damaged: {what}; nothing was changed, restore the state directory from a copy"
+        "the store is damaged: {what}; nothing was changed: `gleaner repair` keeps what is intact, and takes the rest from a copy if there is one"
     )]
     Damaged {
         /// What does not fit, and where.

@@ -149,8 +149,8 @@ fn show(output: &Output, report: &Report) -> Result<(), CliError> {
     }
     if let Some(damages) = &report.damages {
         output.line(&format!(
-            "{} damages: {} told, {} without effect",
-            damages.damages, damages.told, damages.harmless
+            "{} damages: {} told, {} without effect; {} repaired without a copy, {} with one",
+            damages.damages, damages.told, damages.harmless, damages.repaired, damages.restored
         ))?;
     }
     for doubt in &disk.doubts {

@@ -71,8 +71,7 @@ impl Session {
 /// An engine on the state directory, which is created if it is missing.
 pub(super) async fn engine(state: &Path) -> Result<EngineBuilder, StoreError> {
     let path = state.to_owned();
-    let options = SledOptions { holder: holder(), ..SledOptions::default() };
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, options)).await;
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, options())).await;
     let store = opened.map_err(|join| StoreError::Backend {
         operation: "open the state directory",
         outcome_unknown: false,
@@ -80,6 +79,11 @@ pub(super) async fn engine(state: &Path) -> Result<EngineBuilder, StoreError> {
     })??;
     let artifacts = store.artifacts().clone();
     Ok(Engine::builder(Arc::new(store), artifacts))
+}
+
+/// How this process opens a state directory.
+pub(super) fn options() -> SledOptions {
+    SledOptions { holder: holder(), ..SledOptions::default() }
 }
 
 /// This process, for whoever finds the state directory in use.

@@ -109,7 +109,21 @@ impl Program {
         if self.early {
             command.arg("--early");
         }
-        // A planned fault aborts; no core file of it is wanted, and nothing of the parent's environment is needed.
+        Self::spawn(command)
+    }
+
+    /// Has `gleaner repair` do what it can.
+    pub(super) fn repair(&self, state: &Path, copy: Option<&Path>) -> Result<Ended, SelftestError> {
+        let mut command = Command::new(&self.path);
+        command.arg("--state").arg(state).arg("repair");
+        if let Some(copy) = copy {
+            command.arg("--copy").arg(copy);
+        }
+        Self::spawn(command)?.wait()
+    }
+
+    fn spawn(mut command: Command) -> Result<Child, SelftestError> {
+        // Nothing of the parent's environment is needed.
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().map_err(SelftestError::Child)?;
         let (Some(stdout), Some(mut stderr)) = (process.stdout.take(), process.stderr.take())

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How long the child works on what is damaged afterwards.
 const WORK: Duration = Duration::from_millis(400);
 
+/// Every so many damaged stores one is repaired, by turns with and without a copy.
+const REPAIR_EVERY: u64 = 5;
+
 /// What was tried, and what came of it.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Damages {
@@ -24,6 +27,10 @@ pub struct Damages {
     pub told: u64,
     /// Of these, without effect: everything is there.
     pub harmless: u64,
+    /// Repairs without a copy, each of which left a store that opens.
+    pub repaired: u64,
+    /// Repairs with a copy, each of which brought every event back.
+    pub restored: u64,
 }
 
 /// Damages copies of a store in `wanted` ways.
@@ -75,11 +82,67 @@ pub(super) fn damages(
             if !looked.errors.contains("error: ") || looked.errors.trim().len() < 20 {
                 violations.add(format!("nothing is said but {:?}", looked.errors));
             }
+            if tally.told.is_multiple_of(REPAIR_EVERY) {
+                let from =
+                    tally.told.is_multiple_of(2 * REPAIR_EVERY).then_some(original.as_path());
+                repair(program, &copy, from, facts, &mut tally, violations)?;
+            }
         }
         fs::remove_dir_all(&copy)?;
+        for old in fs::read_dir(folder.path())?.flatten() {
+            if old.file_name().to_string_lossy().starts_with("copy.damaged-") {
+                fs::remove_dir_all(old.path())?;
+            }
+        }
         ground.tell("damages", tally.damages, wanted);
     }
     Ok(tally)
+}
+
+/// Repairs a damaged store, and looks what came of it: with a copy every event; without one no event that was not there.
+fn repair(
+    program: &Program,
+    state: &Path,
+    copy: Option<&Path>,
+    facts: &BTreeSet<String>,
+    tally: &mut Damages,
+    violations: &mut Violations,
+) -> Result<(), SelftestError> {
+    let repaired = program.repair(state, copy)?;
+    if !repaired.status.success() {
+        // What a newer version wrote is not damaged, as far as this one can tell.
+        if !repaired.errors.contains("use a newer gleaner") {
+            violations.add(format!("repair failed: {}", repaired.errors.trim()));
+        }
+        return Ok(());
+    }
+    let looked = program.finish(Role::Inspect, state, None)?;
+    let told_lost = |line: &String| {
+        let digest = line.strip_prefix("lost: artifact ")?;
+        Some(looked.errors.contains(digest.get(2..)?))
+    };
+    if copy.is_none() && repaired.lines.iter().filter_map(told_lost).any(|named| named) {
+        tally.repaired += 1;
+        return Ok(());
+    }
+    if !looked.status.success() {
+        violations.add(format!("after the repair: {}", looked.errors.trim()));
+        return Ok(());
+    }
+    let events = |facts: &BTreeSet<String>| -> BTreeSet<String> {
+        facts.iter().filter(|line| line.starts_with("event ")).cloned().collect()
+    };
+    let (before, after) = (events(facts), events(&known(&looked)));
+    let (lost, made_up) = (before.difference(&after).count(), after.difference(&before).count());
+    if made_up > 0 {
+        violations.add(format!("repair brought {made_up} events that were not there"));
+    }
+    match copy {
+        Some(_) if lost > 0 => violations.add(format!("{lost} events of the copy are lost")),
+        Some(_) => tally.restored += 1,
+        None => tally.repaired += 1,
+    }
+    Ok(())
 }
 
 /// The facts that a child found.

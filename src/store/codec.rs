@@ -283,6 +283,11 @@ fn take_apart(bytes: &[u8]) -> Result<Parts<'_>, CodecError> {
     Ok(Parts { header, hash, payload })
 }
 
+/// Whether the bytes begin like an envelope; what is in it is not looked at.
+pub(super) fn may_be_record(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[CODEC_BINCODE_1, VERSION])
+}
+
 /// Where a record stands, and how it hangs in the chain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Skimmed {
@@ -296,6 +301,10 @@ pub(super) struct Skimmed {
     pub(super) previous: Digest,
     /// Its hash.
     pub(super) hash: Digest,
+    /// When it was recorded.
+    pub(super) recorded: Timestamp,
+    /// The artifact that holds its payload, if one does.
+    pub(super) payload: Option<Digest>,
 }
 
 /// Reads all of a record but its event. The bytes may be anything.
@@ -303,13 +312,18 @@ pub(super) struct Skimmed {
 /// # Errors
 /// [`CodecError`] if the bytes are no record.
 pub(super) fn skim_record(bytes: &[u8]) -> Result<Skimmed, CodecError> {
-    let Parts { header, hash, .. } = take_apart(bytes)?;
+    let Parts { header, hash, payload } = take_apart(bytes)?;
     Ok(Skimmed {
         cycle: header.cycle(),
         revision: Revision(header.revision),
         position: Position(header.position),
         previous: header.previous,
         hash,
+        recorded: Timestamp(header.recorded),
+        payload: match payload {
+            Form::Inline(_) => None,
+            Form::Artifact { digest, .. } => Some(digest),
+        },
     })
 }
 

@@ -45,7 +45,21 @@ impl Index {
     /// [`StoreError::Damaged`] names the first record that does not fit.
     pub(super) fn load(source: &dyn Source) -> Result<Self, StoreError> {
         let mut index = Self::default();
+        let mut gaps = BTreeMap::new();
+        source.scan(keys::GAPS, &mut |key, value| {
+            let last: u64 = codec::decode(value).map_err(damaged("a gap that a repair left"))?;
+            match keys::gap_first(key) {
+                Some(first) if last >= first.0 => gaps.insert(first, Position(last)),
+                Some(_) | None => {
+                    return Err(StoreError::Damaged {
+                        what: "a gap that ends before it begins".into(),
+                    });
+                }
+            };
+            Ok(())
+        })?;
         source.scan(keys::CHUNKS, &mut |key, chunk| {
+            index.skip(&gaps);
             let first = index.position.next();
             if key != keys::chunk(first) {
                 let what = format!("events from position {first} on are missing");
@@ -64,7 +78,15 @@ impl Index {
             }
             Ok(())
         })?;
+        index.skip(&gaps);
         Ok(index)
+    }
+
+    /// Goes on behind the gap that begins here, if one does: positions whose events a repair could not save.
+    fn skip(&mut self, gaps: &BTreeMap<Position, Position>) {
+        while let Some(last) = gaps.get(&self.position.next()) {
+            self.position = *last;
+        }
     }
 
     fn check(&self, skimmed: &Skimmed) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `c` | position of its first record (8) | a chunk of records |
 //! | `e` | | the epoch of the last opening |
+//! | `g` | first of the positions that a repair found lost (8) | the last of them |
 //! | `j` | job (16) | a queued job |
 //! | `p` | run (16) | nothing: the run is paused |
 //! | `t` | | the newest fencing token |
@@ -20,6 +21,8 @@ pub(super) const EPOCH: &[u8] = b"e";
 pub(super) const TOKEN: &[u8] = b"t";
 /// What the keys of chunks begin with.
 pub(super) const CHUNKS: &[u8] = b"c";
+/// What the keys of gaps begin with.
+pub(super) const GAPS: &[u8] = b"g";
 /// What the keys of jobs begin with.
 pub(super) const JOBS: &[u8] = b"j";
 /// What the keys of paused runs begin with.
@@ -27,10 +30,18 @@ pub(super) const PAUSED: &[u8] = b"p";
 
 /// The key of a chunk.
 pub(super) fn chunk(first: Position) -> Vec<u8> {
-    let mut key = Vec::with_capacity(9);
-    key.push(b'c');
-    key.extend_from_slice(&first.0.to_be_bytes());
-    key
+    position_key(b'c', first)
+}
+
+/// The key of a gap.
+pub(super) fn gap(first: Position) -> Vec<u8> {
+    position_key(b'g', first)
+}
+
+/// Where the gap under a key begins.
+pub(super) fn gap_first(key: &[u8]) -> Option<Position> {
+    let first: [u8; 8] = key.strip_prefix(GAPS)?.try_into().ok()?;
+    Some(Position(u64::from_be_bytes(first)))
 }
 
 /// The key of a job.
@@ -47,6 +58,13 @@ pub(super) fn paused(run: RunId) -> Vec<u8> {
 pub(super) fn paused_run(key: &[u8]) -> Option<RunId> {
     let run: [u8; 16] = key.strip_prefix(PAUSED)?.try_into().ok()?;
     Some(RunId(Uuid::from_bytes(run)))
+}
+
+fn position_key(prefix: u8, position: Position) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9);
+    key.push(prefix);
+    key.extend_from_slice(&position.0.to_be_bytes());
+    key
 }
 
 fn uuid_key(prefix: u8, uuid: Uuid) -> Vec<u8> {

@@ -5,12 +5,14 @@
 //! | who may open a state directory, and in which format is it? | `state_dir` |
 //! | what makes a sled database durable, and its damage an error? | `disk` |
 //! | who writes, and how are commits grouped? | `writer` |
+//! | what can be saved of a damaged one? | [`repair`], `store/salvage.rs` |
 //!
 //! The rules about commits and jobs are not here but in `store/ledger.rs`, shared with the other backends.
 //!
 //! A state directory holds `log/` (sled), `artifacts/`, `lock`, `format` and `acknowledged`.
 
 mod disk;
+pub mod repair;
 mod state_dir;
 mod writer;
 

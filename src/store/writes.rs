@@ -83,6 +83,13 @@ impl Writes {
         self.appended.push(Appended { cycle, place, hash });
     }
 
+    /// Leaves these positions out for good: their events are lost.
+    pub(super) fn gap(&mut self, first: Position, last: Position) -> Result<(), CodecError> {
+        self.close_chunk();
+        self.put(keys::gap(first), super::codec::encode(&last.0)?);
+        Ok(())
+    }
+
     /// How many changes there are.
     pub(super) const fn len(&self) -> usize {
         self.entries.len().saturating_add(self.appended.len())

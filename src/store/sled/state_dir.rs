@@ -51,7 +51,7 @@ impl StateDir {
     /// holds, and still tells a log that was cut or replaced by an older one, which sled takes for a crash.
     pub(super) fn note_acknowledged(&self, position: u64) -> io::Result<()> {
         self.faults.step("note what is acknowledged", || {
-            self.acknowledged.write_all_at(format!("{position:020}\n").as_bytes(), 0)
+            self.acknowledged.write_all_at(acknowledgement(position).as_bytes(), 0)
         })
     }
 
@@ -59,8 +59,31 @@ impl StateDir {
     pub(super) fn acknowledged(&self) -> u64 {
         let (mut file, mut text) = (&self.acknowledged, String::new());
         let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
-        read.ok().and_then(|_| text.trim().parse().ok()).unwrap_or(0)
+        read.ok().and_then(|_| acknowledged_position(&text)).unwrap_or(0)
     }
+}
+
+/// The last position noted in a state directory that is not open; 0 where nothing readable was.
+pub(super) fn read_acknowledged(path: &Path) -> u64 {
+    let text = fs::read_to_string(path.join("acknowledged")).unwrap_or_default();
+    acknowledged_position(&text).unwrap_or(0)
+}
+
+/// A position with a checksum, because a flipped bit in it would tell of events that never were.
+fn acknowledgement(position: u64) -> String {
+    let number = format!("{position:020}");
+    let checksum = crc32fast::hash(number.as_bytes());
+    format!("{number} {checksum:08x}\n")
+}
+
+fn acknowledged_position(text: &str) -> Option<u64> {
+    let position = text.split(' ').next()?.parse().ok()?;
+    (acknowledgement(position) == text).then_some(position)
+}
+
+/// The lock of a state directory, whatever else is wrong with it. Held until it is dropped.
+pub(super) fn lock_only(path: &Path, holder: &str) -> Result<File, StoreError> {
+    take_lock(path, holder)
 }
 
 fn options() -> OpenOptions {
