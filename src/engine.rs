@@ -157,12 +157,12 @@ impl Engine {
         let mut queued = false;
         for job in inner.jobs_of(run).await? {
             if job.status == JobStatus::Dead {
-                inner.store.retry(job.id, inner.clock.now()).await?;
+                inner.store.retry(job.id, inner.clock.steady()).await?;
             }
             queued = true;
         }
         if let Some((cycle, kind)) = live.run.next_step().filter(|_| !queued) {
-            let now = inner.clock.now();
+            let now = inner.clock.steady();
             let job = inner.new_job(CycleId { run, cycle }, kind, now);
             let commit = Commit { enqueue: vec![job], now, ..Commit::default() };
             inner.store.commit(commit).await?;
@@ -205,7 +205,7 @@ impl Engine {
     /// # Errors
     /// [`StoreError::NoSuchJob`](crate::store::StoreError::NoSuchJob) if no dead job has this id.
     pub async fn retry_job(&self, job: JobId) -> Result<(), EngineError> {
-        self.inner.store.retry(job, self.inner.clock.now()).await?;
+        self.inner.store.retry(job, self.inner.clock.steady()).await?;
         self.inner.wake.notify_waiters();
         Ok(())
     }
@@ -365,12 +365,12 @@ impl Inner {
         for _ in 0..CONFLICTS_MAX {
             let run = live.run.id;
             let decision = decide(&live.run, &live.definition, command.clone())?;
-            let now = self.clock.now();
+            let (now, recorded) = (self.clock.steady(), self.clock.now());
             let causation = cause.settle.as_ref().map(|settle| settle.job);
             let workflow = live.definition.digest();
             let appends = live.appends(&decision, |event| NewEvent {
                 id: crate::domain::ids::EventId(self.clock.mint()),
-                recorded: now,
+                recorded,
                 causation,
                 actor: self.name.clone(),
                 workflow,

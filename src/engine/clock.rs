@@ -1,14 +1,21 @@
 //! The door through which time and ids enter. Tests close it and move time by hand.
 
 use crate::domain::time::Timestamp;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Tells the time and mints ids.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Now, as people tell the time; what events are recorded with. May jump when the machine's clock is set.
     fn now(&self) -> Timestamp;
+
+    /// Now, for leases and retries: about the same, but it goes on evenly for as long as the process lives, so that setting
+    /// the machine's clock neither ends a lease nor puts off a retry.
+    fn steady(&self) -> Timestamp {
+        self.now()
+    }
 
     /// A new id (UUIDv7): later ones sort after earlier ones.
     fn mint(&self) -> Uuid;
@@ -22,6 +29,12 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp(chrono::Utc::now().timestamp_micros())
+    }
+
+    fn steady(&self) -> Timestamp {
+        static START: OnceLock<(Timestamp, Instant)> = OnceLock::new();
+        let (start, since) = START.get_or_init(|| (self.now(), Instant::now()));
+        start.plus(since.elapsed())
     }
 
     fn mint(&self) -> Uuid {
@@ -70,7 +83,7 @@ impl Clock for VirtualClock {
 pub(super) async fn wait_until(clock: &dyn Clock, instant: Option<Timestamp>) {
     const MOMENT: Duration = Duration::from_millis(20);
     match instant {
-        Some(instant) => tokio::time::sleep(instant.since(clock.now()).max(MOMENT)).await,
+        Some(instant) => tokio::time::sleep(instant.since(clock.steady()).max(MOMENT)).await,
         None => std::future::pending().await,
     }
 }

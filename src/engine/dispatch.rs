@@ -97,7 +97,7 @@ impl Worker {
         LeaseRequest {
             worker: self.id.clone(),
             limits: self.inner.limits.clone(),
-            now: self.inner.clock.now(),
+            now: self.inner.clock.steady(),
             lease: FIRST_LEASE,
         }
     }
@@ -166,7 +166,7 @@ impl Worker {
                 let cause = error.chain();
                 let failures = job.failures.saturating_add(1);
                 tracing::warn!(job = %job.id, kind = %job.kind, failures, %cause, "step failed");
-                match after_failure(&rule, job.id, failures, retryable, inner.clock.now()) {
+                match after_failure(&rule, job.id, failures, retryable, inner.clock.steady()) {
                     AfterFailure::RetryAt(at) => {
                         inner.tell(Notice::StepRetried {
                             cycle: job.cycle,
@@ -233,7 +233,7 @@ impl Worker {
             tokio::select! {
                 done = &mut work => return Ok(Some(done.unwrap_or_else(|join| Err(panicked(join))))),
                 () = tokio::time::sleep(renewal) => {
-                    let deadline = inner.clock.now().plus(lease);
+                    let deadline = inner.clock.steady().plus(lease);
                     match inner.store.renew(job.id, token(&job), deadline).await {
                         Ok(()) => {}
                         Err(StoreError::Fenced { .. }) => {
@@ -261,7 +261,7 @@ impl Worker {
     async fn settle(&self, job: &Job, outcome: Outcome) -> Result<Option<Job>, EngineError> {
         let lease = (!self.is_stopping()).then(|| self.lease_request());
         let settle = Settle { job: job.id, token: token(job), outcome };
-        let now = self.inner.clock.now();
+        let now = self.inner.clock.steady();
         let commit = Commit { settle: Some(settle), now, lease, ..Commit::default() };
         match self.inner.store.commit(commit).await {
             Ok(committed) => Ok(committed.leased),

@@ -66,6 +66,10 @@ impl Queue {
                 count_crash(&mut queued.job, "its process ended without an answer");
                 changes.push(Change::Put(queued.clone()));
             }
+            // Whoever starts anew wants failed work tried now; and the machine's clock may have been set back meanwhile.
+            if queued.job.failures > 0 {
+                queued.job.not_before = queued.job.not_before.min(queued.job.enqueued);
+            }
             queue.insert(queued);
         }
         (queue, changes)

@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "data_selector",
             "domain",
             "engine",
+            "faults",
             "inference",
             "metrics",
             "model_selector",

@@ -12,6 +12,7 @@ use gleaner::domain::ids::{CycleId, CycleNumber, Revision, RunId, WorkerId};
 use gleaner::domain::job::JobKind;
 use gleaner::domain::kpi::Interval;
 use gleaner::domain::state::Phase;
+use gleaner::domain::time::Timestamp;
 use gleaner::engine::clock::{Clock, VirtualClock};
 use gleaner::engine::reactor::{Reactor, Step, StepError};
 use gleaner::engine::status::{RunState, RunStatus};
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// A training on paper: its only checkpoint is named after the cycle.
 fn trained(step: &Step) -> Command {
@@ -199,6 +201,47 @@ async fn a_step_that_fails_is_tried_again_after_a_growing_wait() {
     let waits = [tries[1].since(tries[0]), tries[2].since(tries[1])];
     assert!(waits[0] >= Duration::from_secs(5) && waits[0] < Duration::from_secs(11), "{waits:?}");
     assert!(waits[1] >= Duration::from_secs(10) && waits[1] < Duration::from_secs(21), "{waits:?}");
+}
+
+/// A clock that somebody sets again and again: days forth, days back.
+struct Jumping {
+    inner: VirtualClock,
+    looks: AtomicUsize,
+}
+
+impl Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        const DAYS: [i64; 4] = [0, 3, -5, 1];
+        let days = DAYS[self.looks.fetch_add(1, Ordering::SeqCst) % DAYS.len()];
+        Timestamp(self.inner.now().0 + days * 86_400_000_000)
+    }
+
+    fn steady(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn mint(&self) -> Uuid {
+        self.inner.mint()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_by_days_neither_ends_leases_nor_puts_off_retries() {
+    let world = World::new();
+    let clock = || Jumping { inner: VirtualClock::starting_at(0), looks: AtomicUsize::new(0) };
+    let tries = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&tries);
+    let flaky = Paper(move |step: &Step| match seen.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(StepError::Retryable("the disk is full".into())),
+        _ => Ok(trained(step)),
+    });
+    let engine = world.engine().clock(clock()).reactor(JobKind::Train, flaky).build();
+    let run = world.start(&engine).await;
+    let started = tokio::time::Instant::now();
+    let status = settle(&engine, run).await;
+    assert_eq!(status.semantic_digest, smooth_digest().await);
+    assert!(started.elapsed() < Duration::from_secs(60), "one wait of at most 10 s");
+    assert_eq!(tries.load(Ordering::SeqCst), 3, "one failure, two cycles");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use crate::samples::*;
 use gleaner::domain::ids::*;
 use gleaner::domain::job::{JobStatus, NewJob};
+use gleaner::faults::{Fault, Faults};
 use gleaner::store::codec::VALUE_MAX;
 use gleaner::store::sled::{SledOptions, SledStore};
 use gleaner::store::{Commit, EventLog, JobQueue, Outcome, Store, StoreError};
@@ -141,6 +142,18 @@ async fn a_snapshot_that_a_crash_left_unfinished_does_no_harm() {
     let store = open(folder.path()).unwrap();
     assert!(!unfinished.exists());
     assert_eq!(store.read(cycle(1, 1), Revision(0), 100).await.unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn a_retry_does_not_wait_for_a_clock_that_was_set_back_before_the_restart() {
+    let (folder, store) = temporary();
+    enqueue(&store, vec![job(1)]).await;
+    let leased = lease(&store, 1_000_000).await.unwrap();
+    let outcome = Outcome::Retry { at: seconds(1_000_005), error: "no route to host".into() };
+    store.commit(settling(&leased, outcome)).await.unwrap();
+    drop(store);
+    let store = open(folder.path()).unwrap();
+    assert_eq!(lease(&store, 10).await.unwrap().failures, 1);
 }
 
 #[tokio::test]
