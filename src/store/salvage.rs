@@ -16,6 +16,9 @@ pub(super) struct Found<P> {
     pub(super) place: P,
 }
 
+/// A run's records by their place.
+type Places<P> = BTreeMap<(CycleNumber, Revision), Vec<Found<P>>>;
+
 /// What can be saved of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SavedRun {
@@ -41,8 +44,7 @@ pub(super) fn salvage<P: Copy>(
     found: impl IntoIterator<Item = Found<P>>,
     usable: impl Fn(&Skimmed) -> bool,
 ) -> Salvage<P> {
-    let mut by_run: BTreeMap<RunId, BTreeMap<(CycleNumber, Revision), Vec<Found<P>>>> =
-        BTreeMap::new();
+    let mut by_run: BTreeMap<RunId, Places<P>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for found in found {
         if seen.insert(found.record.hash) {
