@@ -157,6 +157,11 @@ impl Worker {
         };
 
         let mut live = live.lock().await;
+        if live.run.next_step() != Some((job.cycle.cycle, job.kind)) {
+            // Cancelled meanwhile. Nobody waits for the answer, and no event could follow; the lease is gone, too.
+            tracing::info!(job = %job.id, "result dropped: the run went on without it");
+            return self.settle(&job, Outcome::Finished).await;
+        }
         let settle = |outcome| Settle { job: job.id, token: token(&job), outcome };
         let (command, outcome) = match answer {
             Ok(command) => (command, Outcome::Finished),
