@@ -127,7 +127,7 @@ impl Worker {
         let live = inner.live(job.cycle.run).await?;
         let (step, rule) = {
             let live = live.lock().await;
-            if live.run.next_step() != Some((job.cycle.cycle, job.kind)) {
+            if !live.waits_for(&job) {
                 // The log went on without this job, after a `jobs cancel` and `resume` for instance.
                 tracing::warn!(job = %job.id, kind = %job.kind, "dropping a job that the run no longer waits for");
                 return self.settle(&job, Outcome::Finished).await;
@@ -157,8 +157,8 @@ impl Worker {
         };
 
         let mut live = live.lock().await;
-        if live.run.next_step() != Some((job.cycle.cycle, job.kind)) {
-            // Cancelled meanwhile. Nobody waits for the answer, and no event could follow; the lease is gone, too.
+        if !live.waits_for(&job) {
+            // Cancelled while the step was under way; the cancelling commit has taken the lease as well.
             tracing::info!(job = %job.id, "result dropped: the run went on without it");
             return self.settle(&job, Outcome::Finished).await;
         }

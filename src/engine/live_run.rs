@@ -7,6 +7,7 @@ use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
 use crate::domain::event::{Event, SemanticDigest};
 use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId};
+use crate::domain::job::Job;
 use crate::domain::state::Run;
 use crate::store::{Append, NewEvent, Recorded, Store};
 use std::path::Path;
@@ -87,6 +88,11 @@ impl LiveRun {
         let definition: Definition = serde_json::from_slice(&bytes)
             .map_err(|source| EngineError::UnreadableWorkflow { run: id, source })?;
         Ok(Self::new(id, definition, Path::new(&started.folder)))
+    }
+
+    /// Whether the run's next step is this job's; if not, no answer to the job could follow in its log.
+    pub(super) fn waits_for(&self, job: &Job) -> bool {
+        self.run.next_step() == Some((job.cycle.cycle, job.kind))
     }
 
     fn fold(&mut self, recorded: &Recorded) -> Result<(), EngineError> {
