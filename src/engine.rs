@@ -393,6 +393,10 @@ impl Inner {
             match self.store.commit(commit).await {
                 Ok(committed) => {
                     live.committed(decision.run, &committed.events);
+                    if matches!(live.run.phase, Phase::Ended(_)) {
+                        // It is the largest thing in memory, and nobody works with it any more.
+                        lock(&self.pools).remove(&run);
+                    }
                     for recorded in committed.events {
                         self.tell(Notice::Committed(Arc::new(recorded)));
                     }
@@ -410,7 +414,7 @@ impl Inner {
         Err(EngineError::Contended { run: live.run.id })
     }
 
-    /// The pool of a run, loaded once.
+    /// The pool of a run, loaded once and kept until the run ends.
     async fn pool(&self, live: &LiveRun) -> Result<Arc<Pool>, PoolError> {
         let run = live.run.id;
         if let Some(pool) = lock(&self.pools).get(&run) {

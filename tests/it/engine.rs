@@ -21,7 +21,7 @@ use gleaner::store::memory::MemoryStore;
 use gleaner::store::{JobQueue, LeaseRequest, Store};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -167,6 +167,21 @@ async fn a_run_goes_through_its_cycles_and_ends() {
     ];
     let expected = [&["RunStarted"], &cycle[..], &cycle[..], &["RunEnded"]].concat();
     assert_eq!(names, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ended_run_leaves_no_pool_in_memory() {
+    let world = World::new();
+    let pool = Arc::new(Mutex::new(Weak::new()));
+    let seen = Arc::clone(&pool);
+    let training = Paper(move |step: &Step| {
+        *seen.lock().unwrap() = Arc::downgrade(&step.pool);
+        Ok(trained(step))
+    });
+    let engine = world.engine().reactor(JobKind::Train, training).build();
+    let run = world.start(&engine).await;
+    settle(&engine, run).await;
+    assert!(pool.lock().unwrap().upgrade().is_none());
 }
 
 #[tokio::test(start_paused = true)]
