@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
 pub use sweep::Sweep;
 use tempfile::TempDir;
 use violations::Violations;
-pub use workload::{Sabotage, Say, everything, one_campaign};
+pub use workload::{CAMPAIGN, Sabotage, Say, campaigns, everything, one_campaign, write_pool};
 
 /// How much is tried. Zero leaves a test out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

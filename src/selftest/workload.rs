@@ -31,7 +31,7 @@ use crate::store::{
     Append, Commit, EventLog, JobQueue, LeaseRequest, NewEvent, Outcome, Recorded, Settle, Store,
     StoreError,
 };
-use crate::workflow;
+use crate::workflow::{self, Overrides};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,8 +54,8 @@ pub struct Sabotage {
 /// Where the lanes of the store work, under the folder of the test.
 pub(super) const STORE: &str = "store";
 
-/// Where campaigns run.
-pub(super) const CAMPAIGN: &str = "campaign";
+/// Where campaigns run, under the folder of the test.
+pub const CAMPAIGN: &str = "campaign";
 
 /// How many tasks append at the same time.
 const APPENDERS: u128 = 3;
@@ -124,12 +124,8 @@ pub async fn everything(folder: &Path, sabotage: &Sabotage, say: Say) -> Result<
         lanes.spawn(lane.work());
     }
     let folder = folder.to_owned();
-    lanes.spawn(async move {
-        let engine = engine(campaigns);
-        loop {
-            campaign(&engine, &folder, &say).await?;
-        }
-    });
+    let definition = definition(&[])?;
+    lanes.spawn(async move { for_ever(&engine(campaigns), &definition, &folder, &say).await });
     while let Some(ended) = lanes.join_next().await {
         ended.map_err(|join| SelftestError::Harness(join.to_string()))??;
     }
@@ -147,9 +143,35 @@ pub async fn one_campaign(
 ) -> Result<Digest, SelftestError> {
     let store = open(&folder.join(CAMPAIGN), &sabotage.faults)?;
     say("opened");
-    let digest = campaign(&engine(store), folder, &say).await?;
+    let digest = campaign(&engine(store), &definition(&[])?, folder, &say).await?;
     say(&format!("ended {digest}"));
     Ok(digest)
+}
+
+/// Runs one campaign after the other for ever, with `overrides` of their workflow, in the folder of [`write_pool`].
+///
+/// # Errors
+/// [`SelftestError`] when the store or the engine failed.
+pub async fn campaigns(
+    folder: &Path,
+    overrides: &Overrides,
+    say: Say,
+) -> Result<(), SelftestError> {
+    let store = open(&folder.join(CAMPAIGN), &Faults::none())?;
+    say("opened");
+    for_ever(&engine(store), &definition(overrides)?, folder, &say).await
+}
+
+async fn for_ever(
+    engine: &Engine,
+    definition: &Definition,
+    folder: &Path,
+    say: &Say,
+) -> Result<(), SelftestError> {
+    loop {
+        let digest = campaign(engine, definition, folder, say).await?;
+        say(&format!("ended {digest}"));
+    }
 }
 
 pub(super) fn open(state: &Path, faults: &Faults) -> Result<SledStore, StoreError> {
@@ -162,13 +184,16 @@ pub(super) fn open(state: &Path, faults: &Faults) -> Result<SledStore, StoreErro
 }
 
 /// The workflow of every campaign.
-pub(super) fn definition() -> Result<Definition, SelftestError> {
-    workflow::parse(WORKFLOW, "the self-test's workflow", &[])
+fn definition(overrides: &Overrides) -> Result<Definition, SelftestError> {
+    workflow::parse(WORKFLOW, "the self-test's workflow", overrides)
         .map_err(|error| SelftestError::Harness(error.to_string()))
 }
 
 /// Writes the samples of every campaign.
-pub(super) fn write_pool(folder: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn write_pool(folder: &Path) -> std::io::Result<()> {
     let mut text = String::from("x,y,label\n");
     for number in 0..POOL_SAMPLES {
         let class = number % 2;
@@ -191,8 +216,9 @@ fn engine_on(store: Arc<dyn Store>, artifacts: Artifacts) -> Engine {
 }
 
 /// Starts a campaign, or goes on with the unended one, and finishes it.
-pub(super) async fn campaign(
+async fn campaign(
     engine: &Engine,
+    definition: &Definition,
     folder: &Path,
     say: &Say,
 ) -> Result<Digest, SelftestError> {
@@ -206,7 +232,7 @@ pub(super) async fn campaign(
     }
     let run = match unended {
         Some(run) => run,
-        None => engine.start(definition()?, folder).await?,
+        None => engine.start(definition.clone(), folder).await?,
     };
     let tell = async {
         while let Ok(notice) = notices.recv().await {
