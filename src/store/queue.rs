@@ -55,9 +55,7 @@ impl Queue {
         let mut jobs: Vec<QueuedJob> = jobs.into_iter().collect();
         jobs.sort_unstable_by_key(|queued| queued.sequence);
         let sequence = jobs.last().map_or(0, |queued| queued.sequence.saturating_add(1));
-        // What was due when a job was enqueued is due now; so most jobs enter the line they will be leased from.
-        let now = jobs.iter().map(|queued| queued.job.enqueued).max().unwrap_or_default();
-        let mut queue = Self { epoch, token, sequence, now, paused, ..Self::default() };
+        let mut queue = Self { epoch, token, sequence, paused, ..Self::default() };
         let mut changes = Vec::new();
         for mut queued in jobs {
             if let JobStatus::Leased(lease) = &queued.job.status
@@ -66,9 +64,10 @@ impl Queue {
                 count_crash(&mut queued.job, "its process ended without an answer");
                 changes.push(Change::Put(queued.clone()));
             }
-            // Whoever starts anew wants failed work tried now; and the machine's clock may have been set back meanwhile.
-            if queued.job.failures > 0 {
-                queued.job.not_before = queued.job.not_before.min(queued.job.enqueued);
+            // What was due when it was enqueued stays due, and whoever starts anew wants failed work tried now: also if
+            // the machine's clock was set back meanwhile.
+            if queued.job.failures > 0 || queued.job.not_before <= queued.job.enqueued {
+                queued.job.not_before = Timestamp::default();
             }
             queue.insert(queued);
         }
@@ -229,7 +228,7 @@ impl Queue {
         };
         queued.job.failures = 0;
         queued.job.crashes = 0;
-        queued.job.not_before = now;
+        queued.job.not_before = now.min(queued.job.enqueued);
         queued.job.status = JobStatus::Ready;
         let job = queued.job.clone();
         self.put(queued, changes);

@@ -17,6 +17,7 @@ mod domain;
 mod engine;
 mod golden;
 mod kill;
+mod lease_walk;
 mod program;
 mod repair;
 mod samples;

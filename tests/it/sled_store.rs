@@ -18,7 +18,7 @@ pub(crate) fn temporary() -> (TempDir, SledStore) {
     (folder, store)
 }
 
-fn open(path: &Path) -> Result<SledStore, StoreError> {
+pub(crate) fn open(path: &Path) -> Result<SledStore, StoreError> {
     // A small cache, because many stores are open at once here.
     SledStore::open(path, SledOptions { cache_bytes: 1 << 20, ..SledOptions::default() })
 }
