@@ -29,7 +29,8 @@ fn programs() -> Vec<PathBuf> {
     let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os);
     let active = active.filter(|prefix| !prefix.is_empty());
-    let mut programs: Vec<_> = active.map(|prefix| Path::new(&prefix).join(inside)).collect();
+    let absolute = active.filter_map(|prefix| std::path::absolute(prefix).ok());
+    let mut programs: Vec<_> = absolute.map(|prefix| prefix.join(inside)).collect();
     programs.extend(["python3", "python"].map(PathBuf::from));
     programs
 }
@@ -77,8 +78,64 @@ pub(super) fn with_pip() -> Result<PathBuf, String> {
     Err(format!("no Python with pip was found ({})", failures.join("; ")))
 }
 
+/// What a program is given of this process's environment, because Python and pip need it: where programs and homes are,
+/// the user's settings for them, proxies and certificates. Everything else may hold secrets that are none of their business.
+const NEEDED: [&str; 27] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LANGUAGE",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "NETRC",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    // Windows
+    "SYSTEMROOT",
+    "COMSPEC",
+    "PATHEXT",
+    "USERPROFILE",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "PROGRAMDATA",
+];
+const NEEDED_FAMILIES: [&str; 6] = ["LC_", "XDG_", "PIP_", "PYTHON", "PYENV_", "CONDA_"];
+
+fn is_needed(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy().to_ascii_uppercase(); // proxies are known in lower case, too
+    NEEDED.contains(&name.as_str()) || NEEDED_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// Without the `user:password@` of every URL: what a program complains of goes into logs.
+fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let ends = |c: char| c.is_whitespace() || "/?#\"'<>".contains(c);
+        let authority = part.find(ends).unwrap_or(part.len());
+        let secret = part.get(..authority).and_then(|host| host.rfind('@'));
+        clean.push_str("://");
+        clean.push_str(secret.and_then(|at| part.get(at + 1..)).unwrap_or(part));
+    }
+    clean
+}
+
 /// Runs a program to its end, or kills it after `limit` without a word from it. Gives what it printed, or the end of
 /// what it complained.
+///
+/// It starts in the root folder, because Python looks for its own modules in the working directory first, and whose that
+/// is we do not know. Relative `arguments` would mean something else there.
 pub(super) fn run<A: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
@@ -86,6 +143,9 @@ pub(super) fn run<A: AsRef<OsStr>>(
 ) -> Result<String, String> {
     let mut child = Command::new(program)
         .args(arguments)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(variable, _)| is_needed(variable)))
+        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -106,7 +166,7 @@ pub(super) fn run<A: AsRef<OsStr>>(
     let last = complaints.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(2);
     let mut last: Vec<_> = last.collect();
     last.reverse();
-    Err(if last.is_empty() { status.to_string() } else { last.join(" ") })
+    Err(if last.is_empty() { status.to_string() } else { without_passwords(&last.join(" ")) })
 }
 
 /// Reads a pipe to its end on a thread of its own, so that the child never waits for us and we never for the pipe.
@@ -148,6 +208,32 @@ mod tests {
         let error = sh("echo first >&2; echo second >&2; echo third >&2; exit 3", BRIEFLY);
         assert_eq!(error, Err("second third".into()));
         assert!(run(Path::new("/no/such/program"), [""], BRIEFLY).is_err());
+    }
+
+    #[test]
+    fn a_program_knows_little_of_us() {
+        let seen = sh("env; pwd", BRIEFLY).unwrap();
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "cargo gives it to tests");
+        assert!(seen.contains("PATH=") && !seen.contains("CARGO_MANIFEST_DIR"), "{seen}");
+        assert_eq!(seen.lines().last(), Some("/"));
+        for (name, needed) in [("https_proxy", true), ("PIP_INDEX_URL", true), ("TOKEN", false)] {
+            assert_eq!(is_needed(OsStr::new(name)), needed, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_password_is_in_a_complaint() {
+        for (said, shown) in [
+            ("no https://user:pass@host:80/simple today", "no https://host:80/simple today"),
+            ("'ftp://token@host' and http://a:b@c, d@e", "'ftp://host' and http://c, d@e"),
+            ("https://host/path@version", "https://host/path@version"),
+            ("https://user:p@ss@host", "https://host"),
+            ("nothing://", "nothing://"),
+        ] {
+            assert_eq!(without_passwords(said), shown);
+        }
+        let error = sh("echo see https://user:pass@host >&2; exit 1", BRIEFLY);
+        assert_eq!(error, Err("see https://host".into()));
     }
 
     #[test]
