@@ -50,7 +50,7 @@ pub enum ArtifactError {
         source: io::Error,
     },
     /// The folder cannot be written.
-    #[error("{} cannot be written: choose another state directory", path.display())]
+    #[error("{} cannot be written: make it writable or choose another state directory", path.display())]
     NotWritable {
         /// The folder.
         path: PathBuf,

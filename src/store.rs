@@ -24,6 +24,7 @@ use crate::domain::ids::{
 use crate::domain::job::{Job, JobKind, NewJob};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
@@ -324,7 +325,7 @@ pub enum StoreError {
         holder: String,
     },
     /// Nothing can be written there.
-    #[error("the state directory {} cannot be written: choose another one", path.display())]
+    #[error("the state directory {} cannot be written: make it writable or choose another one", path.display())]
     NotWritable {
         /// The state directory.
         path: PathBuf,
@@ -354,7 +355,7 @@ pub enum StoreError {
         what: String,
     },
     /// The storage failed.
-    #[error("could not {operation}{}", if *outcome_unknown { "; whether it was written is unknown until the store is opened again" } else { "" })]
+    #[error("could not {operation}{}{}", way_out(source.as_ref()), if *outcome_unknown { "; whether it was written is unknown until the store is opened again" } else { "" })]
     Backend {
         /// What was tried.
         operation: &'static str,
@@ -372,6 +373,19 @@ pub enum StoreError {
         /// What failed.
         cause: String,
     },
+}
+
+/// What helps, where the system's error tells it.
+fn way_out(source: &(dyn std::error::Error + 'static)) -> &'static str {
+    match source.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) => {
+            ", there is no room: free some space, then `gleaner resume`"
+        }
+        Some(ErrorKind::ReadOnlyFilesystem) => {
+            ", the file system is read-only: check the disk and mount it for writing, then `gleaner resume`"
+        }
+        Some(_) | None => "",
+    }
 }
 
 impl StoreError {

@@ -70,8 +70,10 @@ impl CliError {
 fn engine_code(error: &EngineError, otherwise: u8) -> u8 {
     match error {
         EngineError::Store(error) => store_code(error),
-        EngineError::IllegalLog { .. } | EngineError::UnreadableWorkflow { .. } => 5,
-        EngineError::Artifact(_) | EngineError::Contended { .. } => 1,
+        EngineError::Artifact(_)
+        | EngineError::IllegalLog { .. }
+        | EngineError::UnreadableWorkflow { .. } => 5,
+        EngineError::Contended { .. } => 1,
         EngineError::Pool(_)
         | EngineError::Inference(_)
         | EngineError::Refused(_)

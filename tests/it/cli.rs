@@ -1,64 +1,19 @@
 //! What the command line promises to people and to programs: exit codes, JSON, a second terminal, and every way to stop.
 
-use crate::program::{FAILED, Folder, WRONG, stderr, told};
+use crate::program::{FAILED, Folder, Live, WRONG, stderr, told};
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
 /// Another process has the state directory.
 const IN_USE: i32 = 4;
 const INTERRUPTED: i32 = 130;
 
-/// A program at work, and what it has not yet been asked to show.
-struct Live {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Live {
-    fn start(mut command: Command) -> Self {
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
-    }
-
-    /// Waits for a line that holds `words`.
-    fn until(&mut self, words: &str) -> String {
-        let mut line = String::new();
-        while !line.contains(words) {
-            line.clear();
-            if self.stdout.read_line(&mut line).unwrap() == 0 {
-                let mut error = String::new();
-                self.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
-                panic!("it ended without saying {words:?}: {error}");
-            }
-        }
-        line
-    }
-
-    /// Sends a signal by its name.
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-
-    fn end(mut self) -> Output {
-        let mut rest = Vec::new();
-        self.stdout.read_to_end(&mut rest).unwrap();
-        Output { stdout: rest, ..self.child.wait_with_output().unwrap() }
-    }
-}
-
 /// A run that ends only when it is told to: its pool outlasts every test.
 fn endless(folder: &Folder) -> Live {
     let sets = ["stop.max_cycles=100000", "selector.batch=1", "trainer.epochs=2000"];
-    let mut command = folder.gleaner(&["run", "workflow.toml"]);
-    for set in sets {
-        command.args(["--set", set]);
-    }
-    Live::start(command)
+    Live::start(folder.running(&sets))
 }
 
 fn ask(folder: &Folder, arguments: &[&str]) -> String {
@@ -226,6 +181,25 @@ fn a_second_interruption_stops_at_once_and_loses_nothing() {
     assert_eq!(status["state"], "active", "{status}");
     assert!(ask(&folder, &["status"]).contains("`gleaner resume` goes on"));
     assert!(ask(&folder, &["cancel"]).contains("cancelled"));
+}
+
+#[test]
+fn a_program_that_is_stopped_for_longer_than_its_lease_does_nothing_twice() {
+    let sets = ["stop.max_cycles=6", "trainer.epochs=3000", "retry.lease=1s"];
+    let smooth = Folder::new();
+    assert!(smooth.run(&sets).status.success());
+    let folder = Folder::new();
+    let mut live = Live::start(folder.running(&sets));
+    for cycle in ["    1 ", "    3 "] {
+        live.until(cycle);
+        std::thread::park_timeout(Duration::from_millis(100)); // into the next step, whichever it is
+        live.signal("STOP");
+        std::thread::park_timeout(Duration::from_millis(1500)); // the lease's second goes by
+        live.signal("CONT");
+    }
+    told(&live.end(), 0, &[]);
+    assert_eq!(folder.digest(), smooth.digest());
+    assert_eq!(json(&folder, &["jobs"]), Value::Array(vec![]));
 }
 
 #[test]

@@ -6,12 +6,15 @@ use gleaner::domain::digest::Digest;
 use gleaner::domain::ids::{CycleId, CycleNumber, Epoch, FencingToken, JobId, Revision, RunId};
 use gleaner::domain::job::Job;
 use gleaner::domain::time::Timestamp;
-use gleaner::engine::Engine;
 use gleaner::engine::status::RunState;
+use gleaner::engine::{Engine, EngineError};
+use gleaner::faults::{Fault, Faults};
 use gleaner::inference::InstallPolicy;
+use gleaner::store::sled::{SledOptions, SledStore};
 use gleaner::store::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
 };
+use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -174,5 +177,40 @@ async fn a_run_that_dies_at_any_commit_ends_as_if_it_had_not() {
             live_and_die(dir.path(), Some((step, side))).await;
             assert_eq!(recover(dir.path()).await, digest, "died {side:?} step {step} of {steps}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_fails_ends_the_work_on_the_log_and_only_the_try_of_a_step() {
+    let smooth = tempfile::tempdir().unwrap();
+    live_and_die(smooth.path(), None).await;
+    let digest = recover(smooth.path()).await;
+    let syncs = [
+        ("sync the event log", 5, true),
+        ("sync the event log", 9, true),
+        ("sync an artifact", 5, false),
+        ("sync an artifact's folder", 5, false),
+    ];
+    for (sync, number, ends) in syncs {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::at_named(sync, number, Fault::Failed);
+        let options = SledOptions { faults, ..SledOptions::default() };
+        let store = Arc::new(SledStore::open(dir.path(), options).unwrap());
+        let artifacts = store.artifacts().clone();
+        let engine =
+            Engine::builder(store, artifacts).install(InstallPolicy::Allowed).workers(1).build();
+        let run = engine.start(small(), &workflows()).await.unwrap();
+        let ended = engine.run(async { drop(engine.settled(run).await) }).await;
+        assert_eq!(ended.is_err(), ends, "{sync} {number}: {ended:?}");
+        if let Err(error) = ended {
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains("could not sync the event log"), "{error}: {cause}");
+            assert!(matches!(
+                engine.status(run).await.unwrap_err(),
+                EngineError::Store(StoreError::Poisoned { .. })
+            ));
+        }
+        drop(engine);
+        assert_eq!(recover(dir.path()).await, digest, "{sync} {number}");
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine promises about steps, told with steps on paper: no model is trained and none is run, time is virtual.
 
+use crate::samples::settling;
 use crate::support::{finish, workflow};
 use gleaner::artifacts::Artifacts;
 use gleaner::domain::command::{Command, Measurement};
@@ -18,7 +19,7 @@ use gleaner::engine::reactor::{Reactor, Step, StepError};
 use gleaner::engine::status::{RunState, RunStatus};
 use gleaner::engine::{Engine, EngineBuilder, EngineError};
 use gleaner::store::memory::MemoryStore;
-use gleaner::store::{JobQueue, LeaseRequest, Store};
+use gleaner::store::{JobQueue, LeaseRequest, Outcome, Store, StoreError};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak, mpsc};
@@ -402,6 +403,41 @@ async fn a_long_step_keeps_its_lease_under_a_live_process() {
     let status = work.await.unwrap();
     assert_eq!(status.state, RunState::Ended);
     assert_eq!(status.semantic_digest, smooth_digest().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_stopped_while_its_lease_ran_out_is_told_and_nothing_is_done_twice() {
+    let world = World::new();
+    let clock = VirtualClock::starting_at(1 << 40);
+    let (training, began, go) = held_training();
+    let engine = world.engine().reactor(JobKind::Train, training).build();
+    let run = world.start(&engine).await;
+    let work = tokio::spawn({
+        let engine = engine.clone();
+        async move { settle(&engine, run).await }
+    });
+    until(|| began.try_recv().is_ok()).await;
+    // Nothing of the engine runs between these lines: to the others it is a process that was stopped for an hour.
+    let request = LeaseRequest {
+        worker: WorkerId::from("another"),
+        limits: JobKind::ALL.into_iter().map(|kind| (kind, 9)).collect(),
+        now: clock.now().plus(Duration::from_hours(1)),
+        lease: Duration::from_secs(30),
+    };
+    let taken = world.store.lease(request).await.unwrap().unwrap();
+    assert_eq!((taken.kind, taken.crashes), (JobKind::Train, 1));
+    // The engine goes on: its renewal tells it, and once the other one is silent for too long, it has the job again.
+    while began.try_recv().is_err() {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::task::yield_now().await;
+    }
+    let late = world.store.commit(settling(&taken, Outcome::Finished)).await.unwrap_err();
+    assert!(matches!(late, StoreError::Fenced { .. }), "{late}");
+    drop(go);
+    let status = work.await.unwrap();
+    assert_eq!(status.semantic_digest, smooth_digest().await);
+    let names: Vec<&str> = world.events(&engine, run).await.iter().map(Event::name).collect();
+    assert_eq!(names.iter().filter(|name| **name == "Trained").count(), 2, "one in each cycle");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ mod bad_input;
 mod cli;
 mod conformance;
 mod crash;
+mod disk_trouble;
 mod domain;
 mod engine;
 mod golden;

@@ -1,8 +1,9 @@
 //! The real program on a small workflow of its own.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// Wrong usage, workflow, pool, model or id.
@@ -67,12 +68,17 @@ impl Folder {
         command
     }
 
-    pub(crate) fn run(&self, overrides: &[&str]) -> Output {
+    /// A run with `overrides`.
+    pub(crate) fn running(&self, overrides: &[&str]) -> Command {
         let mut command = self.gleaner(&["run", "workflow.toml"]);
         for set in overrides {
             command.args(["--set", set]);
         }
-        command.output().unwrap()
+        command
+    }
+
+    pub(crate) fn run(&self, overrides: &[&str]) -> Output {
+        self.running(overrides).output().unwrap()
     }
 
     /// A run with `overrides` is refused for what `words` say, and nothing of it is recorded.
@@ -93,6 +99,47 @@ impl Folder {
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
         assert_eq!(status["state"], "ended", "{status}");
         status["semantic_digest"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A program at work, and what it has not yet been asked to show.
+pub(crate) struct Live {
+    pub(crate) child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Live {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// Waits for a line that holds `words`.
+    pub(crate) fn until(&mut self, words: &str) -> String {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            if self.stdout.read_line(&mut line).unwrap() == 0 {
+                let mut error = String::new();
+                self.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+                panic!("it ended without saying {words:?}: {error}");
+            }
+        }
+        line
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    pub(crate) fn end(mut self) -> Output {
+        let mut rest = Vec::new();
+        self.stdout.read_to_end(&mut rest).unwrap();
+        Output { stdout: rest, ..self.child.wait_with_output().unwrap() }
     }
 }
 

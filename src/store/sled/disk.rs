@@ -24,7 +24,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Disk {
     // sled's default tree, the only one: one `apply_batch` then commits records, heads and jobs together.
-    db: ::sled::Db,
+    // There until this is dropped.
+    db: Option<::sled::Db>,
     // sled's file, on a descriptor of our own that only ever appends.
     file: File,
     artifacts: Artifacts,
@@ -113,7 +114,7 @@ impl Disk {
                 }
             })?;
         Ok(Self {
-            db,
+            db: Some(db),
             file,
             artifacts,
             barriers: AtomicU64::new(0),
@@ -122,6 +123,11 @@ impl Disk {
             faults,
             state_dir,
         })
+    }
+
+    #[expect(clippy::expect_used, reason = "only dropping takes it")]
+    const fn db(&self) -> &::sled::Db {
+        self.db.as_ref().expect("the database is open")
     }
 
     /// Writes in one atomic step, and lets readers see it once it is durable. What nobody synced could be gone after a
@@ -136,7 +142,7 @@ impl Disk {
                 None => batch.remove(key),
             }
         }
-        self.step("write to the event log", || self.db.apply_batch(batch))?;
+        self.step("write to the event log", || self.db().apply_batch(batch))?;
         self.barrier(bytes)?;
         if !appended.is_empty() {
             self.publish(|index| index.extend(appended));
@@ -152,7 +158,7 @@ impl Disk {
     /// failed is never tried again: the kernel may have dropped the pages, and the second try would succeed.
     fn barrier(&self, bytes: usize) -> Result<(), StoreError> {
         self.barriers.fetch_add(1, Ordering::Relaxed);
-        self.step("write the event log's buffers", || self.db.flush().map(drop))?;
+        self.step("write the event log's buffers", || self.db().flush().map(drop))?;
         if bytes < GROWS_BELOW {
             // Only the next step would be faster; whether this one is durable, the sync tells.
             let _slower = self.grow_file();
@@ -250,14 +256,23 @@ impl Disk {
     }
 }
 
+impl Drop for Disk {
+    /// sled syncs its file once more when it is closed, and panics if that fails, on a disk that became read-only for
+    /// instance. What was acknowledged needs no such sync.
+    fn drop(&mut self) {
+        let db = self.db.take();
+        let _not_synced = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+}
+
 impl Source for Disk {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded("read the event log", || Ok(self.db.get(key)?.map(|value| value.to_vec())))
+        guarded("read the event log", || Ok(self.db().get(key)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         guarded("read the event log", || {
-            for entry in self.db.scan_prefix(prefix) {
+            for entry in self.db().scan_prefix(prefix) {
                 let (key, value) = entry?;
                 if let Err(error) = visit(&key, &value) {
                     return Ok(Err(error));
@@ -319,6 +334,7 @@ fn guarded<T>(
         Ok(Err(::sled::Error::Corruption { .. })) => Err(StoreError::Damaged {
             what: format!("could not {operation}: sled finds its log corrupt"),
         }),
+        Ok(Err(::sled::Error::Io(error))) => Err(failed(operation, true)(error)),
         Ok(Err(error)) => {
             Err(StoreError::Backend { operation, outcome_unknown: true, source: Box::new(error) })
         }
