@@ -38,6 +38,12 @@ pub enum ArtifactError {
         /// The digest of what it holds.
         actual: Digest,
     },
+    /// It, or the folder it is in, is a link that may lead anywhere.
+    #[error("{} is a link: artifacts are files; remove it and restore what it led to from a copy", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// No room.
     #[error("no room for {} bytes in {}: free some space and resume", bytes, path.display())]
     Full {
@@ -103,8 +109,8 @@ impl Artifacts {
     /// there already are not written again.
     ///
     /// # Errors
-    /// [`ArtifactError::Full`], [`ArtifactError::NotWritable`] or [`ArtifactError::Io`]; a file under its final name is
-    /// never half-written.
+    /// [`ArtifactError::Full`], [`ArtifactError::NotWritable`], [`ArtifactError::Link`] or [`ArtifactError::Io`]; a file
+    /// under its final name is never half-written.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, ArtifactError> {
         let digest = self.write(bytes)?;
         self.sync([digest])?;
@@ -125,9 +131,14 @@ impl Artifacts {
     /// The bytes of that digest, verified.
     ///
     /// # Errors
-    /// [`ArtifactError::Missing`], [`ArtifactError::Damaged`], or [`ArtifactError::Io`] if reading fails.
+    /// [`ArtifactError::Missing`], [`ArtifactError::Damaged`], [`ArtifactError::Link`], or [`ArtifactError::Io`] if reading
+    /// fails.
     pub fn get(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
         let path = self.path(digest);
+        if let Some(link) = path.parent().into_iter().chain([path.as_path()]).find(|at| is_link(at))
+        {
+            return Err(ArtifactError::Link { path: link.to_path_buf() });
+        }
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -166,8 +177,11 @@ impl Artifacts {
     fn write(&self, bytes: &[u8]) -> Result<Digest, ArtifactError> {
         let digest = Digest::of(bytes);
         let path = self.path(&digest);
-        // Compared byte by byte: what is named from now on must be sound now.
-        if fs::read(&path).is_ok_and(|found| found == bytes) {
+        if let Some(folder) = path.parent().filter(|folder| is_link(folder)) {
+            return Err(ArtifactError::Link { path: folder.to_path_buf() });
+        }
+        // Compared byte by byte: what is named from now on must be sound now. A link is replaced.
+        if !is_link(&path) && fs::read(&path).is_ok_and(|found| found == bytes) {
             return Ok(digest);
         }
         let fail = |operation| failed(operation, &path, bytes.len());
@@ -232,6 +246,12 @@ fn remove_leftover(path: &Path) -> io::Result<()> {
         Err(TryLockError::WouldBlock) => Ok(()),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether there is a symbolic link of that name. What lies in a state directory is never one: it could have what is
+/// written there go anywhere.
+pub(crate) fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
 /// Makes the names in a folder durable.
@@ -336,6 +356,32 @@ mod tests {
             artifacts.put(b"weights").unwrap();
             assert_eq!(artifacts.get(&digest).unwrap(), b"weights");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let (outside, artifacts) = folder();
+        let digest = artifacts.put(b"weights").unwrap();
+        let (path, elsewhere) = (artifacts.path(&digest), outside.path().join("elsewhere"));
+        fs::rename(&path, &elsewhere).unwrap();
+        symlink(&elsewhere, &path).unwrap();
+        let error = artifacts.get(&digest).unwrap_err();
+        assert!(matches!(&error, ArtifactError::Link { path: link } if *link == path), "{error}");
+        // Written again, it is a file, and where the link led is as it was.
+        artifacts.put(b"weights").unwrap();
+        assert_eq!(artifacts.get(&digest).unwrap(), b"weights");
+        assert!(!is_link(&path) && fs::read(&elsewhere).unwrap() == b"weights");
+
+        let folder = path.parent().unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        fs::create_dir(outside.path().join("folder")).unwrap();
+        symlink(outside.path().join("folder"), folder).unwrap();
+        for error in [artifacts.put(b"weights").unwrap_err(), artifacts.get(&digest).unwrap_err()] {
+            assert!(matches!(&error, ArtifactError::Link { path } if path == folder), "{error}");
+        }
+        assert_eq!(fs::read_dir(outside.path().join("folder")).unwrap().count(), 0);
     }
 
     #[test]

@@ -455,12 +455,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Asks the process that has `state` open; `None` if nobody answers there.
+/// Asks the process that has `state` open; `None` if nobody answers there. A link is nobody: it may lead to a stranger.
 pub async fn ask(state: &Path, request: &Request) -> Option<Response> {
     #[cfg(unix)]
     {
         use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-        let stream = tokio::net::UnixStream::connect(socket(state)).await.ok()?;
+        let path = socket(state);
+        let is_link = std::fs::symlink_metadata(&path).ok()?.is_symlink();
+        let stream = tokio::net::UnixStream::connect(path).await.ok().filter(|_| !is_link)?;
         let (read, mut write) = stream.into_split();
         let mut bytes = serde_json::to_vec(request).ok()?;
         bytes.push(b'\n');

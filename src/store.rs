@@ -333,6 +333,15 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// Something in the state directory is a link, which could have what is written there go anywhere.
+    #[error(
+        "{} is a link, and a state directory holds no links: put there what it leads to, or choose another directory",
+        path.display()
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// A newer version wrote it.
     #[error(
         "{} has format {found}, but this gleaner reads up to format {supported}: use a newer gleaner",

@@ -88,6 +88,7 @@ const fn store_code(error: &StoreError) -> u8 {
         StoreError::Locked { .. } => 4,
         StoreError::Damaged { .. }
         | StoreError::TooNew { .. }
+        | StoreError::Link { .. }
         | StoreError::NotWritable { .. }
         | StoreError::Backend { .. }
         | StoreError::Poisoned { .. } => 5,

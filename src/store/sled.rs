@@ -76,8 +76,8 @@ impl SledStore {
     /// Blocks while sled reads its log: call it off the async threads.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::TooNew`], [`StoreError::NotWritable`], [`StoreError::Damaged`] or
-    /// [`StoreError::Backend`].
+    /// [`StoreError::Locked`], [`StoreError::TooNew`], [`StoreError::Link`], [`StoreError::NotWritable`],
+    /// [`StoreError::Damaged`] or [`StoreError::Backend`].
     pub fn open(dir: &Path, options: SledOptions) -> Result<Self, StoreError> {
         let state_dir = StateDir::open(dir, &options.holder, &options.faults)?;
         let disk = Disk::open(state_dir, &options)?;

@@ -17,6 +17,7 @@ mod disk_trouble;
 mod domain;
 mod engine;
 mod golden;
+mod hostile;
 mod kill;
 mod lease_walk;
 mod program;

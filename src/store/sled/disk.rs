@@ -284,9 +284,9 @@ impl Source for Disk {
 
     fn artifact(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         self.artifacts.get(digest).map_err(|error| match error {
-            ArtifactError::Missing { .. } | ArtifactError::Damaged { .. } => {
-                StoreError::Damaged { what: error.to_string() }
-            }
+            ArtifactError::Missing { .. }
+            | ArtifactError::Damaged { .. }
+            | ArtifactError::Link { .. } => StoreError::Damaged { what: error.to_string() },
             ArtifactError::Full { .. }
             | ArtifactError::NotWritable { .. }
             | ArtifactError::Io { .. } => StoreError::Backend {

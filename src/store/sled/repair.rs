@@ -5,7 +5,7 @@
 //! new directory is built beside the old one and takes its place at the end in one step, or not at all; the old one stays.
 
 use super::disk::Disk;
-use super::state_dir::{StateDir, lock_only, read_acknowledged};
+use super::state_dir::{StateDir, lock_only, read_acknowledged, refuse_links};
 use super::{SledOptions, SledStore};
 use crate::artifacts::{Artifacts, sync_directory};
 use crate::domain::digest::Digest;
@@ -74,13 +74,15 @@ pub struct Repaired {
 /// Repairs the state directory `state`, with the help of `copy`, an earlier or later copy of it.
 ///
 /// # Errors
-/// [`StoreError::Locked`], [`StoreError::TooNew`], or [`StoreError::Backend`] if the new directory cannot be written; the
+/// [`StoreError::Locked`], [`StoreError::TooNew`], [`StoreError::Link`], or [`StoreError::Backend`] if the new directory cannot be written; the
 /// old one is as it was then.
 pub async fn repair(
     state: &Path,
     copy: Option<&Path>,
     options: SledOptions,
 ) -> Result<Repair, StoreError> {
+    copy.map_or(Ok(()), refuse_links)?;
+    refuse_links(state)?;
     let cause = match examine(state, options.clone()).await {
         Ok(damaged) if damaged.is_empty() => return Ok(Repair::Healthy),
         Ok(damaged) => {

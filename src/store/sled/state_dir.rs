@@ -2,7 +2,7 @@
 //!
 //! Checked before sled is opened, because sled writes to what it opens. What is inside the log is not known here.
 
-use crate::artifacts::{create_directory, sync_directory};
+use crate::artifacts::{create_directory, is_link, sync_directory};
 use crate::faults::Faults;
 use crate::store::StoreError;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -28,6 +28,7 @@ impl StateDir {
     /// Creates what is missing, takes the lock, and checks the format.
     pub(super) fn open(path: &Path, holder: &str, faults: &Faults) -> Result<Self, StoreError> {
         create_directory(path, faults).map_err(not_opened(path))?;
+        refuse_links(path)?;
         let lock = take_lock(path, holder)?;
         check_format(path, faults)?;
         let acknowledged = options().open(path.join("acknowledged")).map_err(not_opened(path))?;
@@ -81,8 +82,28 @@ fn acknowledged_position(text: &str) -> Option<u64> {
     (acknowledgement(position) == text).then_some(position)
 }
 
+/// Refuses a directory in which something is a link: it may come from a stranger, a backup for instance. What it is called
+/// itself may be one, because whoever runs this program chose it.
+pub(super) fn refuse_links(path: &Path) -> Result<(), StoreError> {
+    let names = ["lock", "format", "acknowledged", "log", "artifacts"];
+    let mut found: Vec<PathBuf> = names.map(|name| path.join(name)).into();
+    let refuse = |paths: &[PathBuf]| match paths.iter().find(|path| is_link(path)) {
+        Some(link) => Err(StoreError::Link { path: link.clone() }),
+        None => Ok(()),
+    };
+    refuse(&found)?;
+    // sled opens what it finds; each folder is looked into only once it is known to be none.
+    for folder in ["log", "log/blobs", "artifacts"] {
+        let entries = fs::read_dir(path.join(folder)).into_iter().flatten().flatten();
+        found = entries.map(|entry| entry.path()).collect();
+        refuse(&found)?;
+    }
+    Ok(())
+}
+
 /// The lock of a state directory, whatever else is wrong with it. Held until it is dropped.
 pub(super) fn lock_only(path: &Path, holder: &str) -> Result<File, StoreError> {
+    refuse_links(path)?;
     take_lock(path, holder)
 }
 
