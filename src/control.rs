@@ -2,177 +2,23 @@
 //! state directory.
 //!
 //! [`handle`] answers a [`Request`], whoever asks. [`serve`] listens on `control.sock` in the state directory, one JSON
-//! line each way; [`ask`] is the other end. Only the owner of the state directory may connect.
+//! line each way (`control/wire.rs`); [`ask`] is the other end. Only the owner of the state directory may connect.
 
-use crate::domain::event::Event;
+mod wire;
+
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
-use crate::engine::status::{JobSummary, RunState, RunStatus};
+use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
-use crate::store::{Recorded, StoreError};
-use serde::{Deserialize, Serialize};
+use crate::store::StoreError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The longest request that is read; ids and a reason are far shorter.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+pub use wire::{Cursor, LogRecord, Request, Response};
 
 /// Records that one answer holds at the most.
 const PAGE: usize = 200;
 
 /// How long a request for newer records waits for one.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What can be asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
-    /// The state of every run.
-    Runs,
-    /// The state of one run.
-    Status {
-        /// Which; the newest if none is named.
-        run: Option<String>,
-    },
-    /// Records of a run.
-    Log {
-        /// Which run; the newest if none is named.
-        run: Option<String>,
-        /// Of this cycle only.
-        cycle: Option<u32>,
-        /// From here on.
-        from: Cursor,
-        /// Whether to wait a moment if there are none.
-        wait: bool,
-    },
-    /// Every unfinished job.
-    Jobs,
-    /// New tries for a dead job.
-    RetryJob {
-        /// Which.
-        job: String,
-    },
-    /// Remove a job.
-    CancelJob {
-        /// Which.
-        job: String,
-    },
-    /// End a run.
-    Cancel {
-        /// Which run; the newest unfinished one if none is named.
-        run: Option<String>,
-        /// Why, for the log.
-        reason: String,
-    },
-    /// Hold a run's jobs back.
-    Pause {
-        /// Which run; the newest unfinished one if none is named.
-        run: Option<String>,
-    },
-    /// Let a run go on.
-    Resume {
-        /// Which run; the newest unfinished one if none is named.
-        run: Option<String>,
-    },
-}
-
-/// A place in a run's logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// The cycle, from 1.
-    pub cycle: u32,
-    /// The revision in its log.
-    pub revision: u64,
-}
-
-impl Cursor {
-    /// The beginning.
-    pub const START: Self = Self { cycle: 1, revision: 0 };
-}
-
-/// What is answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "answers are few and short-lived")]
-pub enum Response {
-    /// To [`Request::Runs`].
-    Runs(Vec<RunStatus>),
-    /// To [`Request::Status`].
-    Status(RunStatus),
-    /// To [`Request::Log`].
-    Log {
-        /// In order.
-        records: Vec<LogRecord>,
-        /// Where to go on.
-        next: Cursor,
-        /// Nothing will follow: the run is over, or the one cycle asked for is.
-        over: bool,
-    },
-    /// To [`Request::Jobs`].
-    Jobs(Vec<JobSummary>),
-    /// To what changes something: what happened.
-    Done(String),
-    /// It was refused.
-    Refused(String),
-}
-
-/// A record as `gleaner log --json` prints it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LogRecord {
-    /// Its place in the store, from 1.
-    pub position: u64,
-    /// Its id.
-    pub id: String,
-    /// Its run.
-    pub run: String,
-    /// Its cycle.
-    pub cycle: u32,
-    /// Its place in the cycle's log, from 0.
-    pub revision: u64,
-    /// When it happened, RFC 3339 in UTC.
-    pub recorded: String,
-    /// The job whose result it is.
-    pub causation: Option<String>,
-    /// Who caused it.
-    pub actor: String,
-    /// The version it was written in.
-    pub version: u16,
-    /// The workflow digest.
-    pub workflow: String,
-    /// The hash of the record before it.
-    pub previous: String,
-    /// Its hash.
-    pub hash: String,
-    /// What happened.
-    pub name: String,
-    /// What happened, in full.
-    pub event: Event,
-}
-
-impl From<Recorded> for LogRecord {
-    fn from(recorded: Recorded) -> Self {
-        Self {
-            position: recorded.position.0,
-            id: recorded.id.to_string(),
-            run: recorded.cycle.run.to_string(),
-            cycle: recorded.cycle.cycle.0,
-            revision: recorded.revision.0,
-            recorded: rfc3339(recorded.recorded.0),
-            causation: recorded.causation.map(|job| job.to_string()),
-            actor: recorded.actor,
-            version: recorded.version,
-            workflow: recorded.workflow.to_string(),
-            previous: recorded.previous.to_string(),
-            hash: recorded.hash.to_string(),
-            name: recorded.event.name().to_owned(),
-            event: recorded.event,
-        }
-    }
-}
-
-fn rfc3339(micros: i64) -> String {
-    chrono::DateTime::from_timestamp_micros(micros).map_or_else(
-        || format!("{micros} us since 1970"),
-        |time| time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
-    )
-}
 
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -429,17 +275,15 @@ impl Drop for RemoveOnDrop {
 async fn answer(engine: &Engine, stream: tokio::net::UnixStream) -> std::io::Result<()> {
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read.take(REQUEST_BYTES_MAX)).lines();
+    let mut lines = BufReader::new(read.take(wire::REQUEST_BYTES_MAX)).lines();
     if let Some(line) = lines.next_line().await? {
-        let response = match serde_json::from_str(&line) {
+        let response = match wire::read(line.as_bytes()) {
             Ok(request) => handle(engine, request)
                 .await
                 .unwrap_or_else(|error| Response::Refused(chain(&error))),
             Err(error) => Response::Refused(format!("not a request: {error}")),
         };
-        let mut bytes = serde_json::to_vec(&response)?;
-        bytes.push(b'\n');
-        write.write_all(&bytes).await?;
+        write.write_all(&wire::line(&response)?).await?;
     }
     Ok(())
 }
@@ -459,16 +303,18 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub async fn ask(state: &Path, request: &Request) -> Option<Response> {
     #[cfg(unix)]
     {
-        use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+        use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
         let path = socket(state);
         let is_link = std::fs::symlink_metadata(&path).ok()?.is_symlink();
         let stream = tokio::net::UnixStream::connect(path).await.ok().filter(|_| !is_link)?;
         let (read, mut write) = stream.into_split();
-        let mut bytes = serde_json::to_vec(request).ok()?;
-        bytes.push(b'\n');
-        write.write_all(&bytes).await.ok()?;
-        let line = BufReader::new(read).lines().next_line().await.ok()??;
-        serde_json::from_str(&line).ok()
+        write.write_all(&wire::line(request).ok()?).await.ok()?;
+        let line = BufReader::new(read.take(wire::RESPONSE_BYTES_MAX))
+            .lines()
+            .next_line()
+            .await
+            .ok()??;
+        wire::read(line.as_bytes()).ok()
     }
     #[cfg(not(unix))]
     {

@@ -239,7 +239,7 @@ impl Engine {
         let paused = self.inner.store.paused().await?.contains(&run);
         let jobs = self.inner.store.jobs().await?;
         let live = live.lock().await;
-        Ok(RunStatus::new(&live, paused, &jobs))
+        Ok(live.status(paused, &jobs))
     }
 
     /// The workflow of a run.

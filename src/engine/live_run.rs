@@ -1,14 +1,15 @@
 //! A run in memory: its log folded, and where the log ends.
 
 use super::EngineError;
+use super::status::{JobSummary, RunState, RunStatus};
 use crate::artifacts::Artifacts;
 use crate::domain::decide::Decision;
 use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
 use crate::domain::event::{Event, SemanticDigest};
 use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId};
-use crate::domain::job::Job;
-use crate::domain::state::Run;
+use crate::domain::job::{Job, JobStatus};
+use crate::domain::state::{Phase, Run};
 use crate::store::{Append, NewEvent, Recorded, Store};
 use std::path::Path;
 use std::sync::Arc;
@@ -138,6 +139,54 @@ impl LiveRun {
         self.run = run;
         for recorded in events {
             self.note(recorded);
+        }
+    }
+
+    /// What it looks like from outside; `jobs` are those of every run.
+    pub(super) fn status(&self, paused: bool, jobs: &[Job]) -> RunStatus {
+        let run = &self.run;
+        let ended = match run.phase {
+            Phase::Ended(reason) => Some(reason),
+            Phase::New
+            | Phase::BetweenCycles
+            | Phase::Selecting
+            | Phase::Annotating { .. }
+            | Phase::Gating
+            | Phase::Training
+            | Phase::SelectingModel { .. }
+            | Phase::Accepting
+            | Phase::Closing
+            | Phase::Cancelled => None,
+        };
+        let jobs = jobs.iter().filter(|job| job.cycle.run == run.id);
+        // A failed step that was given new tries has not failed for good any more.
+        let stands_still = jobs.clone().all(|job| job.status == JobStatus::Dead);
+        let state = if ended.is_some() {
+            RunState::Ended
+        } else if run.failed.is_some() && stands_still {
+            RunState::Failed
+        } else if paused {
+            RunState::Paused
+        } else {
+            RunState::Active
+        };
+        RunStatus {
+            run: run.id,
+            name: self.definition.run.name.clone(),
+            state,
+            phase: run.phase.name().to_owned(),
+            cycle: run.cycle,
+            labelled: run.labelled(),
+            production: run.production,
+            workflow: self.definition.digest(),
+            seed: self.definition.run.seed,
+            ended,
+            failed: run.failed.clone(),
+            events: self.events,
+            head: self.head,
+            semantic_digest: self.semantic.finish(),
+            jobs: jobs.map(JobSummary::from).collect(),
+            cycles: run.history.clone(),
         }
     }
 }

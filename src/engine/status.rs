@@ -1,11 +1,10 @@
 //! What a run looks like from outside.
 
-use super::live_run::LiveRun;
 use crate::domain::digest::Digest;
 use crate::domain::event::{CycleFailed, EndReason};
 use crate::domain::ids::{CycleNumber, RunId};
 use crate::domain::job::{Job, JobKind, JobStatus};
-use crate::domain::state::{CycleSummary, Phase};
+use crate::domain::state::CycleSummary;
 use serde::{Deserialize, Serialize};
 
 /// A run from outside, as `gleaner status --json` prints it.
@@ -102,55 +101,6 @@ impl From<&Job> for JobSummary {
             crashes: job.crashes,
             not_before: job.not_before,
             last_error: job.last_error.clone(),
-        }
-    }
-}
-
-impl RunStatus {
-    pub(super) fn new(live: &LiveRun, paused: bool, jobs: &[Job]) -> Self {
-        let run = &live.run;
-        let ended = match run.phase {
-            Phase::Ended(reason) => Some(reason),
-            Phase::New
-            | Phase::BetweenCycles
-            | Phase::Selecting
-            | Phase::Annotating { .. }
-            | Phase::Gating
-            | Phase::Training
-            | Phase::SelectingModel { .. }
-            | Phase::Accepting
-            | Phase::Closing
-            | Phase::Cancelled => None,
-        };
-        let jobs = jobs.iter().filter(|job| job.cycle.run == run.id);
-        // A failed step that was given new tries has not failed for good any more.
-        let stands_still = jobs.clone().all(|job| job.status == JobStatus::Dead);
-        let state = if ended.is_some() {
-            RunState::Ended
-        } else if run.failed.is_some() && stands_still {
-            RunState::Failed
-        } else if paused {
-            RunState::Paused
-        } else {
-            RunState::Active
-        };
-        Self {
-            run: run.id,
-            name: live.definition.run.name.clone(),
-            state,
-            phase: run.phase.name().to_owned(),
-            cycle: run.cycle,
-            labelled: run.labelled(),
-            production: run.production,
-            workflow: live.definition.digest(),
-            seed: live.definition.run.seed,
-            ended,
-            failed: run.failed.clone(),
-            events: live.events,
-            head: live.head,
-            semantic_digest: live.semantic.finish(),
-            jobs: jobs.map(JobSummary::from).collect(),
-            cycles: run.history.clone(),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Which of the records that turn up in damaged files make up the logs: whole chains from each run's first event on.
+//! Which records turn up in damaged files, and which of them make up the logs: whole chains from each run's first event on.
 //!
 //! Nothing but the records' own hashes is believed. A file may hold records that were written and never acknowledged,
 //! beside the ones that took their place after a crash; both are sound, and only one of them was built upon. So of two
 //! records for the same place the one with the longer chain after it counts, and of two ends the later one.
 
-use super::codec::Skimmed;
+use super::codec::{Skimmed, VALUE_MAX, may_be_record, skim_record};
+use super::writes::LENGTH;
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,6 +38,38 @@ pub(super) struct Salvage<P> {
     pub(super) records: BTreeMap<Position, Found<P>>,
     /// What became of each run that turned up.
     pub(super) runs: Vec<SavedRun>,
+}
+
+/// The longest stretch of bytes that one record takes, with its length before it.
+pub(super) const RECORD_MAX: usize = LENGTH + VALUE_MAX;
+
+/// The sound records that lie anywhere in `bytes`, each with the place where it begins. The bytes may be anything.
+pub(super) fn carve(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8], Skimmed)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            match record_at(bytes.get(at..)?) {
+                Some((record, skimmed)) => {
+                    let place = at + LENGTH;
+                    at = place + record.len();
+                    return Some((place, record, skimmed));
+                }
+                None => at += 1,
+            }
+        }
+    })
+}
+
+/// The sound record at the beginning of `bytes`, if there is one.
+fn record_at(bytes: &[u8]) -> Option<(&[u8], Skimmed)> {
+    let (length, rest) = bytes.split_first_chunk::<LENGTH>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    // Cheap questions first: nearly every place is no record.
+    if length > VALUE_MAX || !may_be_record(rest) {
+        return None;
+    }
+    let record = rest.get(..length)?;
+    Some((record, skim_record(record).ok()?))
 }
 
 /// Puts together what turned up, in any order, more than once perhaps. `usable` says whether a record's payload is there.
@@ -153,7 +186,11 @@ pub(super) fn gaps<P>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::{CycleCancelled, Event};
+    use crate::domain::ids::EventId;
     use crate::domain::time::Timestamp;
+    use crate::store::Recorded;
+    use crate::store::codec::{Payload, encode_record};
     use uuid::Uuid;
 
     fn record(
@@ -228,6 +265,40 @@ mod tests {
             [record(1, 1, 0, 1, 1, 0), record(1, 1, 1, 2, 2, 1), record(1, 1, 2, 3, 3, 2)];
         records[1].payload = Some(Digest::of(b"gone"));
         assert_eq!(saved(&records), (vec![1], vec![(1, 2)]));
+    }
+
+    #[test]
+    fn sound_records_are_found_between_anything() {
+        let event = Event::CycleCancelled(CycleCancelled { reason: "enough".into() });
+        let mut recorded = Recorded {
+            id: EventId(Uuid::from_u128(3)),
+            cycle: CycleId { run: RunId(Uuid::from_u128(1)), cycle: CycleNumber(1) },
+            revision: Revision(0),
+            position: Position(1),
+            recorded: Timestamp(5),
+            causation: None,
+            actor: "cli".into(),
+            version: 1,
+            workflow: Digest::ZERO,
+            previous: Digest::ZERO,
+            hash: Digest::ZERO,
+            event,
+        };
+        let payload = Payload::of(&recorded.event).unwrap();
+        let sound = encode_record(&mut recorded, &payload, false).unwrap();
+        let mut damaged = sound.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        let mut file = vec![1; 7];
+        let mut places = Vec::new();
+        for record in [&sound, &damaged, &sound] {
+            file.extend(u32::try_from(record.len()).unwrap().to_le_bytes());
+            places.push(file.len());
+            file.extend(record);
+            file.extend([0; 3]);
+        }
+        let found: Vec<(usize, &[u8])> =
+            carve(&file).map(|(place, record, _)| (place, record)).collect();
+        assert_eq!(found, [(places[0], sound.as_slice()), (places[2], sound.as_slice())]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | question | file |
 //! |---|---|
 //! | who may open a state directory, and in which format is it? | `state_dir` |
+//! | what do the small files beside the log say? | `marks` |
 //! | what makes a sled database durable, and its damage an error? | `disk` |
 //! | who writes, and how are commits grouped? | `writer` |
 //! | what can be saved of a damaged one? | [`repair`], `store/salvage.rs` |
@@ -12,6 +13,7 @@
 //! A state directory holds `log/` (sled), `artifacts/`, `lock`, `format` and `acknowledged`.
 
 mod disk;
+pub(super) mod marks;
 pub mod repair;
 mod state_dir;
 mod writer;

@@ -13,7 +13,7 @@ use crate::domain::ids::{CycleId, Position};
 pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);
 
 /// How many bytes of a chunk say how long the next record is.
-const LENGTH: usize = 4;
+pub(super) const LENGTH: usize = 4;
 
 /// Where a record is: in which chunk, and at which place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -112,8 +112,8 @@ async fn a_newer_format_is_refused_before_anything_is_touched() {
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::TooNew { found: 2, supported: 1, .. }), "{error}");
     assert_eq!(fs::read(folder.path().join("log").join("db")).unwrap(), before);
-    for text in ["", "x"] {
-        fs::write(folder.path().join("format"), text).unwrap();
+    for bytes in [b"".as_slice(), b"x", b"\xff"] {
+        fs::write(folder.path().join("format"), bytes).unwrap();
         let error = open(folder.path()).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     }

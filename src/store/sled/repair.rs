@@ -10,9 +10,9 @@ use super::{SledOptions, SledStore};
 use crate::artifacts::{Artifacts, sync_directory};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleNumber, Position};
-use crate::store::codec::{self, VALUE_MAX};
+use crate::store::codec;
 pub use crate::store::salvage::SavedRun;
-use crate::store::salvage::{Found, Salvage, gaps, salvage};
+use crate::store::salvage::{Found, RECORD_MAX, Salvage, carve, gaps, salvage};
 use crate::store::writes::Writes;
 use crate::store::{EventLog, StoreError};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -24,9 +24,6 @@ use std::path::{Path, PathBuf};
 
 /// How many bytes of a file are looked through at a time.
 const WINDOW: usize = 8 * 1024 * 1024;
-
-/// How many bytes stand before a record in a chunk: its length.
-const LENGTH: usize = 4;
 
 /// Read this many events at a time.
 const PAGE: usize = 1000;
@@ -140,7 +137,7 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
     }
     let mut found = Vec::new();
     for (number, file) in files.iter().enumerate() {
-        carve(file, |place, record| found.push(Found { record, place: (number, place) }))
+        carve_file(file, |place, record| found.push(Found { record, place: (number, place) }))
             .map_err(failed("read the damaged log"))?;
     }
 
@@ -285,7 +282,7 @@ fn read_at(file: &Path, (at, length): Place) -> io::Result<Vec<u8>> {
 }
 
 /// Shows every sound record that lies anywhere in a file.
-fn carve(path: &Path, mut visit: impl FnMut(Place, codec::Skimmed)) -> io::Result<()> {
+fn carve_file(path: &Path, mut visit: impl FnMut(Place, codec::Skimmed)) -> io::Result<()> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut window = vec![0; WINDOW.min(usize::try_from(length).unwrap_or(WINDOW))];
@@ -294,34 +291,14 @@ fn carve(path: &Path, mut visit: impl FnMut(Place, codec::Skimmed)) -> io::Resul
         let size = window.len().min(usize::try_from(length - start).unwrap_or(WINDOW));
         let Some(bytes) = window.get_mut(..size) else { break };
         file.read_exact_at(bytes, start)?;
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..) {
-            match record_at(rest) {
-                Some((record, skimmed)) => {
-                    let place = start.saturating_add((at + LENGTH) as u64);
-                    visit((place, record.len()), skimmed);
-                    at += LENGTH + record.len();
-                }
-                None => at += 1,
-            }
+        for (place, record, skimmed) in carve(bytes) {
+            visit((start.saturating_add(place as u64), record.len()), skimmed);
         }
         // A record may lie across the end of the window.
-        let overlap = if start + (size as u64) < length { LENGTH + VALUE_MAX } else { 0 };
+        let overlap = if start + (size as u64) < length { RECORD_MAX } else { 0 };
         start += size.saturating_sub(overlap).max(1) as u64;
     }
     Ok(())
-}
-
-/// The sound record at the beginning of `bytes`, if there is one.
-fn record_at(bytes: &[u8]) -> Option<(&[u8], codec::Skimmed)> {
-    let (length, rest) = bytes.split_first_chunk::<LENGTH>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    // Cheap questions first: nearly every place is no record.
-    if length > VALUE_MAX || !codec::may_be_record(rest) {
-        return None;
-    }
-    let record = rest.get(..length)?;
-    Some((record, codec::skim_record(record).ok()?))
 }
 
 /// The files of sled's log in which records can be: its pages, and pages that it put into files of their own.

@@ -1,7 +1,9 @@
 //! The state directory: who may open it, in which format it is, and what was acknowledged in it.
 //!
-//! Checked before sled is opened, because sled writes to what it opens. What is inside the log is not known here.
+//! Checked before sled is opened, because sled writes to what it opens. What is inside the log is not known here, and what
+//! the small files beside it say is the business of `marks`.
 
+use super::marks::{self, FORMAT};
 use crate::artifacts::{create_directory, is_link, sync_directory};
 use crate::faults::Faults;
 use crate::store::StoreError;
@@ -10,9 +12,6 @@ use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The format of everything in the directory; raised when an older gleaner could not read it any more.
-const FORMAT: u32 = 1;
 
 /// An open and locked state directory.
 #[derive(Debug)]
@@ -52,34 +51,29 @@ impl StateDir {
     /// holds, and still tells a log that was cut or replaced by an older one, which sled takes for a crash.
     pub(super) fn note_acknowledged(&self, position: u64) -> io::Result<()> {
         self.faults.step("note what is acknowledged", || {
-            self.acknowledged.write_all_at(acknowledgement(position).as_bytes(), 0)
+            self.acknowledged.write_all_at(marks::acknowledgement(position).as_bytes(), 0)
         })
     }
 
     /// The last position noted; 0 where nothing readable was.
     pub(super) fn acknowledged(&self) -> u64 {
-        let (mut file, mut text) = (&self.acknowledged, String::new());
-        let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
-        read.ok().and_then(|_| acknowledged_position(&text)).unwrap_or(0)
+        let mut file = &self.acknowledged;
+        let bytes = file.rewind().and_then(|()| read_mark(file));
+        bytes.ok().and_then(|bytes| marks::acknowledged(&bytes)).unwrap_or(0)
     }
 }
 
 /// The last position noted in a state directory that is not open; 0 where nothing readable was.
 pub(super) fn read_acknowledged(path: &Path) -> u64 {
-    let text = fs::read_to_string(path.join("acknowledged")).unwrap_or_default();
-    acknowledged_position(&text).unwrap_or(0)
+    let bytes = File::open(path.join("acknowledged")).and_then(|file| read_mark(&file));
+    bytes.ok().and_then(|bytes| marks::acknowledged(&bytes)).unwrap_or(0)
 }
 
-/// A position with a checksum, because a flipped bit in it would tell of events that never were.
-fn acknowledgement(position: u64) -> String {
-    let number = format!("{position:020}");
-    let checksum = crc32fast::hash(number.as_bytes());
-    format!("{number} {checksum:08x}\n")
-}
-
-fn acknowledged_position(text: &str) -> Option<u64> {
-    let position = text.split(' ').next()?.parse().ok()?;
-    (acknowledgement(position) == text).then_some(position)
+/// What a small file says, and nothing of what does not belong there.
+fn read_mark(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(marks::BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Refuses a directory in which something is a link: it may come from a stranger, a backup for instance. What it is called
@@ -126,7 +120,7 @@ fn take_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
     loop {
         match try_lock(path, holder) {
             Err(StoreError::Locked { holder: found, .. })
-                if found == one_line(holder) && tries < LOCK_TRIES =>
+                if found == marks::one_line(holder) && tries < LOCK_TRIES =>
             {
                 tries += 1;
                 std::thread::park_timeout(LOCK_WAIT);
@@ -136,10 +130,6 @@ fn take_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
     }
 }
 
-fn one_line(holder: &str) -> String {
-    holder.replace(['\n', '\r'], " ")
-}
-
 /// Takes the lock, or says who has it. The file is never removed: two processes could then hold locks on two files of
 /// the same name. What it says counts only while somebody holds the lock.
 fn try_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
@@ -147,15 +137,13 @@ fn try_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
             // A holder that has not yet written its name is a holder all the same.
-            let _unreadable = (&file).take(4096).read_to_string(&mut text);
-            let holder = text.lines().next().unwrap_or("a process that has just begun").to_owned();
+            let holder = marks::holder(&read_mark(&file).unwrap_or_default());
             return Err(StoreError::Locked { path: path.to_path_buf(), holder });
         }
         Err(TryLockError::Error(error)) => return Err(not_opened(path)(error)),
     }
-    let line = one_line(holder);
+    let line = marks::one_line(holder);
     file.set_len(0)
         .and_then(|()| file.write_all(format!("{line}\n").as_bytes()))
         .map_err(not_opened(path))?;
@@ -165,8 +153,8 @@ fn try_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
 /// Reads the format, or writes today's into a new directory.
 fn check_format(path: &Path, faults: &Faults) -> Result<(), StoreError> {
     let file = path.join("format");
-    let text = match fs::read_to_string(&file) {
-        Ok(text) => text,
+    let bytes = match File::open(&file).and_then(|file| read_mark(&file)) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if path.join("log").join("db").exists() {
                 return Err(StoreError::Damaged {
@@ -177,13 +165,17 @@ fn check_format(path: &Path, faults: &Faults) -> Result<(), StoreError> {
         }
         Err(error) => return Err(not_opened(path)(error)),
     };
-    match text.trim().parse::<u32>() {
-        Ok(FORMAT) => Ok(()),
-        Ok(found) if found > FORMAT => {
+    match marks::format(&bytes) {
+        Some(FORMAT) => Ok(()),
+        Some(found) if found > FORMAT => {
             Err(StoreError::TooNew { path: path.to_path_buf(), found, supported: FORMAT })
         }
-        Ok(_) | Err(_) => Err(StoreError::Damaged {
-            what: format!("{} holds {:?}, not a format number", file.display(), text.trim()),
+        Some(_) | None => Err(StoreError::Damaged {
+            what: format!(
+                "{} holds {:?}, not a format number",
+                file.display(),
+                String::from_utf8_lossy(&bytes).trim()
+            ),
         }),
     }
 }
