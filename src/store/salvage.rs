@@ -133,18 +133,22 @@ fn chain<P: Copy>(
         let follows = match connected.get(&record.previous) {
             Some(before) => follows(&before.record, record),
             None => {
+                // Positions count from 1: no store opens with a record at 0.
                 record.previous == Digest::ZERO
                     && (record.cycle.cycle, record.revision) == (CycleNumber(1), Revision(0))
+                    && record.position >= Position(1)
             }
         };
         if !follows || !usable(record) {
             continue;
         }
         connected.insert(record.hash, found);
+        // The hash decides what nothing else does, so that the order in the files does not.
         let place = |found: &Found<P>| {
-            (found.record.cycle.cycle, found.record.revision, found.record.recorded)
+            let Skimmed { cycle, revision, recorded, hash, .. } = found.record;
+            (cycle.cycle, revision, recorded, hash)
         };
-        if end.as_ref().is_none_or(|end| place(end) <= place(&found)) {
+        if end.as_ref().is_none_or(|end| place(end) < place(&found)) {
             end = Some(found);
         }
     }
@@ -257,6 +261,26 @@ mod tests {
         let other_run_took_the_position =
             [record(1, 1, 0, 1, 1, 0), record(1, 1, 1, 2, 2, 1), record(2, 1, 0, 2, 9, 0)];
         assert_eq!(saved(&other_run_took_the_position), (vec![1, 2], vec![(1, 1), (1, 0)]));
+    }
+
+    #[test]
+    fn where_the_records_lie_decides_nothing() {
+        let tie = record(1, 1, 1, 2, 8, 1);
+        let mut records = [record(1, 1, 0, 1, 1, 0), record(1, 1, 1, 2, 2, 1), tie];
+        records[1].recorded = tie.recorded;
+        let kept = |records: &[Skimmed]| {
+            let found = records.iter().map(|record| Found { record: *record, place: () });
+            salvage(found, |_| true).records.into_values().map(|found| found.record.hash).collect()
+        };
+        let forwards: Vec<Digest> = kept(&records);
+        records.reverse();
+        assert_eq!(forwards, kept(&records));
+    }
+
+    #[test]
+    fn a_record_at_a_position_that_there_is_not_is_no_beginning() {
+        let records = [record(1, 1, 0, 0, 1, 0), record(2, 1, 0, 7, 9, 0)];
+        assert_eq!(saved(&records), (vec![7], vec![(0, 1), (1, 0)]));
     }
 
     #[test]
