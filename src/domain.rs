@@ -16,6 +16,7 @@
 //! | how are old events read? | [`upcast`] |
 //! | which word was meant? | [`nearest`] |
 
+mod canonical;
 pub mod chance;
 pub mod command;
 pub mod decide;

@@ -4,6 +4,7 @@
 //! appended, and a changed field is a new version with an upcaster (see [`super::upcast`]). A golden log of each
 //! version lies under `tests/golden/`.
 
+use super::canonical;
 use super::digest::Digest;
 use super::ids::{CycleNumber, SampleId};
 use super::kpi::{Basis, Interval, Verdict};
@@ -159,6 +160,7 @@ pub struct BatchSelected {
     /// The version of its definition; raised whenever the same inputs would give other picks.
     pub strategy_version: u32,
     /// Its parameters, as text.
+    #[serde(deserialize_with = "canonical::map")]
     pub parameters: BTreeMap<String, String>,
     /// The model that scored the candidates.
     pub model: Option<Digest>,
@@ -219,6 +221,7 @@ pub struct Annotation {
     /// When.
     pub at: Timestamp,
     /// The time it took.
+    #[serde(deserialize_with = "canonical::span")]
     pub spent: Duration,
 }
 
@@ -287,6 +290,7 @@ pub struct Checkpoint {
     pub step: u64,
     /// Metrics by name, for example `validation.accuracy`. `export.max_difference` is the largest difference between a
     /// logit of the trained weights and the same logit of the exported file.
+    #[serde(deserialize_with = "canonical::map")]
     pub metrics: BTreeMap<String, f64>,
 }
 

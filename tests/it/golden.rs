@@ -5,6 +5,7 @@
 
 use crate::samples::*;
 use gleaner::domain::digest::Digest;
+use gleaner::domain::event::{Checkpoint, Event, Trained};
 use gleaner::domain::ids::*;
 use gleaner::domain::job::{Job, JobKind, JobStatus, Lease};
 use gleaner::store::Recorded;
@@ -175,6 +176,49 @@ fn both_forms_of_a_payload_have_the_same_hash() {
     assert_eq!(inline.hash, elsewhere.hash);
     let read = decode_record(&short, |_| Ok::<_, CodecError>(payload.bytes().to_vec())).unwrap();
     assert_eq!(read.hash, inline.hash);
+}
+
+/// A record of version 1 with this payload, if it can be read.
+fn read_payload(payload: &[u8]) -> Result<Recorded, CodecError> {
+    // The last golden record has its payload in an artifact; here it is a short one.
+    let mut bytes = records().pop().unwrap().bytes;
+    let name = bytes.len() - 8;
+    bytes[name..].copy_from_slice(&u64::try_from(payload.len()).unwrap().to_le_bytes());
+    reseal(&mut bytes);
+    decode_record(&bytes, |_| Ok(payload.to_vec()))
+}
+
+#[test]
+fn an_event_that_would_be_written_otherwise_is_refused() {
+    let labels = Payload::of(&annotated(1)).unwrap().bytes().to_vec();
+    assert!(read_payload(&labels).is_ok());
+    let mut overfull = labels.clone();
+    let nanoseconds = labels.len() - 4;
+    overfull[nanoseconds..].copy_from_slice(&1_000_000_000_u32.to_le_bytes());
+    let error = read_payload(&overfull).unwrap_err();
+    assert!(error.to_string().contains("more than a second"), "{error}");
+
+    let trained = Event::Trained(Trained {
+        train_set: Digest::ZERO,
+        train_samples: 1,
+        validation_set: Digest::ZERO,
+        validation_samples: 1,
+        checkpoints: vec![Checkpoint {
+            model: Digest::ZERO,
+            step: 1,
+            metrics: [("aa".to_owned(), 0.5), ("ab".to_owned(), 0.5)].into(),
+        }],
+    });
+    let metrics = Payload::of(&trained).unwrap().bytes().to_vec();
+    assert!(read_payload(&metrics).is_ok());
+    // The last letter of the last key stands before a number of 8 bytes.
+    for letter in [b'a', b'0'] {
+        let mut disordered = metrics.clone();
+        let place = metrics.len() - 9;
+        disordered[place] = letter;
+        let error = read_payload(&disordered).unwrap_err();
+        assert!(error.to_string().contains("not in order"), "{error}");
+    }
 }
 
 fn decode_anything(bytes: &[u8]) {
