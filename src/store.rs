@@ -8,6 +8,10 @@
 pub mod codec;
 mod index;
 mod keys;
+// What must hold for any bytes, where only this module's inside can be asked; see `tests/fuzz`.
+#[cfg(fuzzing)]
+#[path = "../tests/fuzz/src/laws.rs"]
+pub mod laws;
 mod ledger;
 pub mod memory;
 mod queue;

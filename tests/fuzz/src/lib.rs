@@ -1,0 +1,26 @@
+//! The readers of outside bytes, without the engine around them: their files are included here as they are, so that neither
+//! burn nor onnxruntime is built.
+//!
+//! One target for each kind of bytes lies in `bin/`. A target says what must hold for *any* bytes; laws that look at the
+//! inside of a module are in `laws.rs` and `wire_laws.rs`. How it is run: `tests/fuzz/run`.
+
+#[path = "../../../src"]
+mod sources {
+    pub mod artifacts;
+    pub mod control {
+        #[path = "../../tests/fuzz/src/wire_laws.rs"]
+        pub mod laws;
+        pub mod wire;
+    }
+    pub mod domain;
+    pub mod engine {
+        pub mod score_table;
+        pub mod status;
+    }
+    pub mod faults;
+    pub mod pool;
+    pub mod store;
+    pub mod workflow;
+}
+
+pub use sources::{artifacts, control, domain, engine, faults, pool, store, workflow};
