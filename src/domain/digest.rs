@@ -142,6 +142,14 @@ mod tests {
         let text = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").to_string(), text);
         assert_eq!(text.parse(), Ok(Digest::of(b"")));
+        assert_eq!(Digest::of(b"").short(), "e3b0c44298fc");
+        assert_eq!(format!("{:?}", Digest::of(b"")), text);
+    }
+
+    #[test]
+    fn a_long_stream_has_the_digest_of_its_bytes() {
+        let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        assert_eq!(Digest::of_reader(bytes.as_slice()).unwrap(), Digest::of(&bytes));
     }
 
     #[test]

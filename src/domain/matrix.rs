@@ -66,3 +66,21 @@ impl Matrix {
         Some((index / self.cols.max(1), index % self.cols.max(1)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_is_its_values_and_tells_where_one_is_no_number() {
+        let values = vec![0.0, 1.0, 2.0, 3.0, 4.0, f32::NAN];
+        let matrix = Matrix::new(2, 3, values.clone()).unwrap();
+        assert_eq!(matrix.data()[..5], values[..5]);
+        assert_eq!(matrix.first_non_finite(), Some((1, 2)));
+        assert_eq!(matrix.select_rows(&[0, 7]).first_non_finite(), None);
+        assert_eq!(
+            Matrix::new(3, 1, vec![0.0, f32::INFINITY, 0.0]).unwrap().first_non_finite(),
+            Some((1, 0))
+        );
+    }
+}

@@ -29,6 +29,7 @@ mod tests {
         assert_eq!(nearest("Batch", known), Some("batch"));
         assert_eq!(nearest("audit", known), Some("audit_fraction"));
         assert_eq!(nearest("dgo", ["cat", "dog"]), Some("dog"));
+        assert_eq!(nearest("cot", ["cat", "cut"]), Some("cat"), "the first of equals");
         assert_eq!(nearest("zzz", known), None);
         assert_eq!(nearest(&"strategy".repeat(100), known), None);
     }

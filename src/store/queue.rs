@@ -395,3 +395,68 @@ fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(ERROR_MAX));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{CycleId, CycleNumber};
+    use std::time::Duration;
+    use uuid::Uuid;
+
+    fn new(number: u128) -> NewJob {
+        NewJob {
+            id: JobId(Uuid::from_u128(number)),
+            kind: JobKind::Train,
+            cycle: CycleId { run: RunId(Uuid::from_u128(1)), cycle: CycleNumber(1) },
+            priority: 0,
+            not_before: Timestamp(0),
+            dedupe: None,
+        }
+    }
+
+    fn lease(queue: &mut Queue) -> Option<Job> {
+        let request = LeaseRequest {
+            worker: "w".into(),
+            limits: [(JobKind::Train, 9)].into(),
+            now: Timestamp(0),
+            lease: Duration::from_secs(30),
+        };
+        queue.lease(&request, &mut Vec::new())
+    }
+
+    fn load(epoch: u64, jobs: Vec<QueuedJob>) -> (Queue, Vec<Change>) {
+        Queue::load(Epoch(epoch), FencingToken(0), BTreeSet::new(), jobs)
+    }
+
+    #[test]
+    fn a_queue_that_was_stored_goes_on_where_it_was() {
+        let (mut queue, _) = load(1, vec![]);
+        let mut changes = Vec::new();
+        queue.enqueue(new(9), Timestamp(0), &mut changes);
+        queue.enqueue(new(8), Timestamp(0), &mut changes);
+        let stored = changes.into_iter().filter_map(|change| match change {
+            Change::Put(queued) => Some(queued),
+            Change::Gone(_) => None,
+        });
+        let (mut queue, _) = load(2, stored.collect());
+        queue.enqueue(new(1), Timestamp(0), &mut Vec::new());
+        let order: Vec<u128> = std::iter::from_fn(|| lease(&mut queue))
+            .map(|job| {
+                let JobStatus::Leased(lease) = &job.status else { panic!("{job:?}") };
+                assert_eq!(lease.epoch, Epoch(2));
+                job.id.0.as_u128()
+            })
+            .collect();
+        assert_eq!(order, [9, 8, 1]);
+    }
+
+    #[test]
+    fn only_leases_of_earlier_epochs_are_given_back() {
+        let (mut queue, _) = load(3, vec![]);
+        queue.enqueue(new(1), Timestamp(0), &mut Vec::new());
+        let job = lease(&mut queue).unwrap();
+        let stored = vec![QueuedJob { sequence: 0, job }];
+        assert!(load(3, stored.clone()).1.is_empty());
+        assert_eq!(load(4, stored).1.len(), 1);
+    }
+}

@@ -5,12 +5,13 @@
 
 use crate::samples::*;
 use gleaner::domain::digest::Digest;
-use gleaner::domain::event::{Checkpoint, Event, Trained};
+use gleaner::domain::event::{Checkpoint, CycleCancelled, Event, Trained};
 use gleaner::domain::ids::*;
 use gleaner::domain::job::{Job, JobKind, JobStatus, Lease};
 use gleaner::store::Recorded;
 use gleaner::store::codec::{
-    CodecError, Payload, QueuedJob, decode_job, decode_record, encode_job, encode_record,
+    CodecError, PAYLOAD_INLINE_MAX, Payload, QueuedJob, decode_job, decode_record, encode_job,
+    encode_record,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -219,6 +220,34 @@ fn an_event_that_would_be_written_otherwise_is_refused() {
         let error = read_payload(&disordered).unwrap_err();
         assert!(error.to_string().contains("not in order"), "{error}");
     }
+}
+
+#[test]
+fn an_event_stands_beside_its_header_up_to_the_limit() {
+    let of_length = |length: usize| {
+        // A variant's number, and the length of the text.
+        let event = Event::CycleCancelled(CycleCancelled { reason: "x".repeat(length - 12) });
+        let payload = Payload::of(&event).unwrap();
+        assert_eq!(payload.bytes().len(), length);
+        payload
+    };
+    assert!(!of_length(PAYLOAD_INLINE_MAX).is_large());
+    assert!(of_length(PAYLOAD_INLINE_MAX + 1).is_large());
+}
+
+#[test]
+fn an_event_names_the_artifacts_that_it_needs() {
+    let named: Vec<(&str, Digest)> = every_event()
+        .iter()
+        .flat_map(|event| event.artifacts().into_iter().map(|digest| (event.name(), digest)))
+        .collect();
+    let expected = [
+        ("RunStarted", "workflow"),
+        ("BatchSelected", "model"),
+        ("BatchSelected", "scores"),
+        ("Trained", "checkpoint"),
+    ];
+    assert_eq!(named, expected.map(|(event, what)| (event, Digest::of(what.as_bytes()))));
 }
 
 fn decode_anything(bytes: &[u8]) {

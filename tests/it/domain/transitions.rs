@@ -37,6 +37,18 @@ const TABLE: [(&str, [&str; 11]); 11] = [
     ("ended",             [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "."]),
 ];
 
+#[test]
+fn what_happens_before_a_cycle_is_told_in_the_first_ones_log() {
+    let log: Vec<u32> = two_cycles()
+        .iter()
+        .enumerate()
+        .map(|(at, event)| replay(&two_cycles()[..at]).log_of(event).0)
+        .collect();
+    assert_eq!(log.first(), Some(&1), "RunStarted");
+    let cycles = two_cycles().iter().filter(|event| event.name() == "CycleStarted").count();
+    assert!(log.is_sorted() && log.last() == u32::try_from(cycles).ok().as_ref(), "{log:?}");
+}
+
 fn phase(letter: &str) -> &'static str {
     match letter {
         "B" => "between cycles",
