@@ -464,6 +464,31 @@ async fn a_cancelled_run_ends_at_once_and_the_step_under_way_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_answers_after_its_run_was_cancelled_is_not_heard() {
+    let world = World::new();
+    let (began, beginning) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let (began, gate) = (Mutex::new(began), Mutex::new(gate));
+    let deaf = Paper(move |step: &Step| {
+        began.lock().unwrap().send(()).unwrap();
+        assert!(gate.lock().unwrap().recv().is_err(), "the story lets it go on");
+        Ok(trained(step))
+    });
+    let engine = world.engine().reactor(JobKind::Train, deaf).build();
+    let run = world.start(&engine).await;
+    let work = tokio::spawn({
+        let engine = engine.clone();
+        async move { settle(&engine, run).await }
+    });
+    until(|| beginning.try_recv().is_ok()).await;
+    engine.cancel(run, "wrong pool").await.unwrap();
+    drop(go);
+    assert_eq!(work.await.unwrap().ended, Some(EndReason::Cancelled));
+    let last = world.events(&engine, run).await.pop();
+    assert_eq!(last.map(|event| event.name()), Some("RunEnded"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_paused_run_ends_its_step_and_waits_for_resume() {
     let world = World::new();
     let (training, began, go) = held_training();
