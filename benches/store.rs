@@ -24,7 +24,7 @@ use gleaner::store::{
     Append, Commit, EventLog, JobQueue, LeaseRequest, NewEvent, Outcome, Recorded, Settle, Store,
 };
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,7 +72,10 @@ fn main() {
 /// Durable appends by so many producers, each waiting for its answer before the next.
 fn append(base: &Path, runtime: &Runtime, producers: usize, each: usize) {
     let (mut raw, mut ours, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sled_alone = Vec::new();
     let (folder, store) = open(base);
+    let sled_folder = tempfile::tempdir_in(base).unwrap();
+    let sled = SledAlone::open(sled_folder.path());
     let raw_folder = tempfile::tempdir_in(base).unwrap();
     let file = File::create(raw_folder.path().join("raw")).unwrap();
     file.sync_all().unwrap();
@@ -87,6 +90,12 @@ fn append(base: &Path, runtime: &Runtime, producers: usize, each: usize) {
         }
         raw.push(count / started.elapsed().as_secs_f64());
 
+        if producers == 1 {
+            let started = Instant::now();
+            sled.append(round * each..(round + 1) * each);
+            sled_alone.push(count / started.elapsed().as_secs_f64());
+        }
+
         let before = store.barriers();
         let started = Instant::now();
         runtime.block_on(append_round(&store, round, producers, each));
@@ -99,7 +108,41 @@ fn append(base: &Path, runtime: &Runtime, producers: usize, each: usize) {
         ours / raw,
         median(groups)
     );
+    if producers == 1 {
+        let sled = median(sled_alone);
+        println!("    sled without any of ours:   {sled:8.0} events/s: {:.2}x of raw", sled / raw);
+    }
     drop((store, folder));
+}
+
+/// What sled itself costs: the same three calls for each record on one thread, nothing around them.
+struct SledAlone {
+    db: sled::Db,
+    file: File,
+}
+
+impl SledAlone {
+    fn open(folder: &Path) -> Self {
+        let db = sled::open(folder).unwrap();
+        let file = File::options().append(true).open(folder.join("db")).unwrap();
+        Self { db, file }
+    }
+
+    fn append(&self, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            let mut batch = sled::Batch::default();
+            batch.insert(&number.to_be_bytes(), raw_record(number));
+            self.db.apply_batch(batch).unwrap();
+            self.db.flush().unwrap();
+            // As the store does it: longer by a whole segment of zeros, so that most syncs find nothing new to note.
+            let length = (&self.file).seek(SeekFrom::End(0)).unwrap();
+            let missing = length.next_multiple_of(512 * 1024) - length;
+            if missing > 0 {
+                (&self.file).write_all(&vec![0; usize::try_from(missing).unwrap()]).unwrap();
+            }
+            self.file.sync_data().unwrap();
+        }
+    }
 }
 
 async fn append_round(store: &Arc<SledStore>, round: usize, producers: usize, each: usize) {

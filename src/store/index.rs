@@ -5,7 +5,7 @@
 
 use super::codec::{self, Skimmed};
 use super::ledger::{Source, before, damaged};
-use super::writes::{Appended, Place, records};
+use super::writes::{Appended, ChunkNumber, Place, records};
 use super::{Head, StoreError, keys};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, Position, Revision};
@@ -23,6 +23,7 @@ struct Log {
 pub(super) struct Index {
     logs: BTreeMap<CycleId, Log>,
     position: Position,
+    chunks: ChunkNumber,
 }
 
 /// A stretch of a log that is to be read.
@@ -59,12 +60,18 @@ impl Index {
             Ok(())
         })?;
         source.scan(keys::CHUNKS, &mut |key, chunk| {
+            // A place without a chunk: one that is yet to come.
+            if chunk.is_empty() {
+                return Ok(());
+            }
             index.skip(&gaps);
-            let first = index.position.next();
-            if key != keys::chunk(first) {
+            let number = index.chunks;
+            if key != keys::chunk(number) {
+                let first = index.position.next();
                 let what = format!("events from position {first} on are missing");
                 return Err(StoreError::Damaged { what });
             }
+            index.chunks = number.after(1);
             for (slot, bytes) in (0..).zip(records(chunk)) {
                 let skimmed = bytes.and_then(codec::skim_record).map_err(|error| {
                     damaged(&format!("the event at position {}", index.position.next()))(error)
@@ -72,7 +79,7 @@ impl Index {
                 index.check(&skimmed)?;
                 index.extend([Appended {
                     cycle: skimmed.cycle,
-                    place: Place { chunk: first, slot },
+                    place: Place { chunk: number, slot },
                     hash: skimmed.hash,
                 }]);
             }
@@ -104,8 +111,13 @@ impl Index {
         Ok(())
     }
 
-    /// Adds records that are durable now.
-    pub(super) fn extend(&mut self, appended: impl IntoIterator<Item = Appended>) {
+    /// Adds what is durable now.
+    pub(super) fn add(&mut self, appended: Vec<Appended>, chunks: ChunkNumber) {
+        self.extend(appended);
+        self.chunks = chunks;
+    }
+
+    fn extend(&mut self, appended: impl IntoIterator<Item = Appended>) {
         for Appended { cycle, place, hash } in appended {
             let log = self.logs.entry(cycle).or_default();
             log.places.push(place);
@@ -117,6 +129,11 @@ impl Index {
     /// The last event's position.
     pub(super) const fn position(&self) -> Position {
         self.position
+    }
+
+    /// How many chunks there are: the number of the next one.
+    pub(super) const fn chunks(&self) -> ChunkNumber {
+        self.chunks
     }
 
     /// The end of a log.

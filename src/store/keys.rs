@@ -5,13 +5,14 @@
 //!
 //! | prefix | rest of the key | value |
 //! |---|---|---|
-//! | `c` | position of its first record (8) | a chunk of records |
+//! | `c` | its number (8) | a chunk of records, or nothing: a place for one |
 //! | `e` | | the epoch of the last opening |
 //! | `g` | first of the positions that a repair found lost (8) | the last of them |
 //! | `j` | job (16) | a queued job |
 //! | `p` | run (16) | nothing: the run is paused |
 //! | `t` | | the newest fencing token |
 
+use super::writes::ChunkNumber;
 use crate::domain::ids::{JobId, Position, RunId};
 use uuid::Uuid;
 
@@ -29,19 +30,23 @@ pub(super) const JOBS: &[u8] = b"j";
 pub(super) const PAUSED: &[u8] = b"p";
 
 /// The key of a chunk.
-pub(super) fn chunk(first: Position) -> Vec<u8> {
-    position_key(b'c', first)
+pub(super) fn chunk(number: ChunkNumber) -> Vec<u8> {
+    number_key(b'c', number.0)
+}
+
+/// The number of the chunk under a key.
+pub(super) fn chunk_number(key: &[u8]) -> Option<ChunkNumber> {
+    numbered(CHUNKS, key).map(ChunkNumber)
 }
 
 /// The key of a gap.
 pub(super) fn gap(first: Position) -> Vec<u8> {
-    position_key(b'g', first)
+    number_key(b'g', first.0)
 }
 
 /// Where the gap under a key begins.
 pub(super) fn gap_first(key: &[u8]) -> Option<Position> {
-    let first: [u8; 8] = key.strip_prefix(GAPS)?.try_into().ok()?;
-    Some(Position(u64::from_be_bytes(first)))
+    numbered(GAPS, key).map(Position)
 }
 
 /// The key of a job.
@@ -60,11 +65,15 @@ pub(super) fn paused_run(key: &[u8]) -> Option<RunId> {
     Some(RunId(Uuid::from_bytes(run)))
 }
 
-fn position_key(prefix: u8, position: Position) -> Vec<u8> {
+fn number_key(prefix: u8, number: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(9);
     key.push(prefix);
-    key.extend_from_slice(&position.0.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+fn numbered(prefix: &[u8], key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.strip_prefix(prefix)?.try_into().ok()?))
 }
 
 fn uuid_key(prefix: u8, uuid: Uuid) -> Vec<u8> {

@@ -247,7 +247,7 @@ impl Ledger {
             let artifact = self.artifacts && payload.is_large();
             let value =
                 codec::encode_record(&mut record, &payload, artifact).map_err(cannot_encode)?;
-            writes.record(cycle, self.position, record.hash, &value);
+            writes.record(cycle, record.hash, &value);
             head = Head { next: head.next.next(), hash: record.hash };
             events.push(record);
         }

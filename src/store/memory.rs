@@ -5,7 +5,7 @@
 
 use super::index::Index;
 use super::ledger::{Ledger, Prepared, Source, Visit, check_request};
-use super::writes::{Write, Writes};
+use super::writes::{Finished, Write, Writes};
 use super::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
     reader,
@@ -60,9 +60,9 @@ impl MemoryStore {
             let mut writes = Writes::default();
             let answer = work(&mut inner.ledger, &mut writes)?;
             inner.steps = inner.steps.saturating_add(u64::from(writes.len() > 0));
-            let (writes, appended) = writes.finish();
+            let Finished { writes, appended, chunks } = writes.finish(inner.index.chunks());
             inner.tree.write(writes);
-            inner.index.extend(appended);
+            inner.index.add(appended, chunks);
             Ok(answer)
         })
     }

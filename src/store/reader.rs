@@ -7,7 +7,7 @@ use super::index::Stretch;
 use super::ledger::{Source, damaged};
 use super::writes::{Place, records};
 use super::{Recorded, StoreError, keys};
-use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
+use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId};
 use rayon::prelude::*;
 
 /// How many chunks one thread reads at least: fewer are read faster than shared out.
@@ -74,10 +74,10 @@ fn read_chunk(
 ) -> Result<Vec<Recorded>, StoreError> {
     let missing =
         |revision| StoreError::Damaged { what: format!("{} is missing", name(cycle, revision)) };
-    let Some(Place { chunk: position, .. }) = places.first().copied() else {
+    let Some(Place { chunk: number, .. }) = places.first().copied() else {
         return Ok(Vec::new());
     };
-    let chunk = source.get(&keys::chunk(position))?.ok_or_else(|| missing(first))?;
+    let chunk = source.get(&keys::chunk(number))?.ok_or_else(|| missing(first))?;
     let mut read = Vec::with_capacity(places.len());
     let mut revision = first;
     let mut wanted = places.iter().map(|place| place.slot).peekable();
@@ -93,8 +93,7 @@ fn read_chunk(
                     ReadError::Codec(error) => unreadable(error),
                     ReadError::Store(error) => error,
                 })?;
-        let place = Position(position.0.saturating_add(u64::from(slot)));
-        if (record.cycle, record.revision, record.position) != (cycle, revision, place) {
+        if (record.cycle, record.revision) != (cycle, revision) {
             return Err(misfit(cycle, revision, "it is not where it belongs"));
         }
         read.push(record);

@@ -1,8 +1,9 @@
 //! What one group of commits will write: keys with their values, and records packed into chunks.
 //!
 //! sled's cost is by key much more than by byte: 256 producers were 3 times slower with a key for each record and each
-//! head. So consecutive records share a value of up to [`VALUE_MAX`] bytes, a *chunk*, under the position of its first
-//! record. A chunk is complete when its group is written and is never changed.
+//! head. So consecutive records share a value of up to [`VALUE_MAX`] bytes, a *chunk*. Chunks are numbered without gaps,
+//! so that a backend can have a place ready for each before it comes. A chunk is complete when its group is written and
+//! is never changed.
 
 use super::codec::{CodecError, VALUE_MAX};
 use super::keys;
@@ -15,11 +16,22 @@ pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);
 /// How many bytes of a chunk say how long the next record is.
 pub(super) const LENGTH: usize = 4;
 
+/// The number of a chunk, from 0 on.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ChunkNumber(pub(super) u64);
+
+impl ChunkNumber {
+    /// The number `chunks` further on.
+    pub(super) const fn after(self, chunks: usize) -> Self {
+        Self(self.0.saturating_add(chunks as u64))
+    }
+}
+
 /// Where a record is: in which chunk, and at which place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The position of the chunk's first record.
-    pub(super) chunk: Position,
+    /// Which chunk.
+    pub(super) chunk: ChunkNumber,
     /// How many records of the chunk come before it.
     pub(super) slot: u16,
 }
@@ -39,10 +51,23 @@ pub(super) struct Appended {
 #[derive(Debug, Default)]
 pub(super) struct Writes {
     entries: Vec<Write>,
+    // With chunks counted from 0; only who writes them knows how many there are before them.
     appended: Vec<Appended>,
+    chunks: Vec<Vec<u8>>,
     chunk: Vec<u8>,
-    next: Option<Place>,
+    slot: u16,
     bytes: usize,
+}
+
+/// What a group writes in one atomic step, and what is readable after it.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// Everything to write.
+    pub(super) writes: Vec<Write>,
+    /// The records among it.
+    pub(super) appended: Vec<Appended>,
+    /// How many chunks there are then.
+    pub(super) chunks: ChunkNumber,
 }
 
 impl Writes {
@@ -58,14 +83,8 @@ impl Writes {
         self.entries.push((key, None));
     }
 
-    /// Adds a record. Positions must come without gaps.
-    pub(super) fn record(
-        &mut self,
-        cycle: CycleId,
-        position: Position,
-        hash: Digest,
-        record: &[u8],
-    ) {
+    /// Adds a record. They must come in the order of their positions.
+    pub(super) fn record(&mut self, cycle: CycleId, hash: Digest, record: &[u8]) {
         let length = record.len().saturating_add(LENGTH);
         self.bytes = self.bytes.saturating_add(length);
         if self.chunk.len().saturating_add(length) > VALUE_MAX {
@@ -74,12 +93,13 @@ impl Writes {
         if self.chunk.is_empty() {
             self.chunk.reserve(VALUE_MAX.max(length));
         }
-        let place = self.next.unwrap_or(Place { chunk: position, slot: 0 });
+        let place =
+            Place { chunk: ChunkNumber::default().after(self.chunks.len()), slot: self.slot };
         // A record longer than 4 GiB cannot be encoded, so its length is never cut.
         let prefix = u32::try_from(record.len()).unwrap_or(u32::MAX);
         self.chunk.extend_from_slice(&prefix.to_le_bytes());
         self.chunk.extend_from_slice(record);
-        self.next = Some(Place { slot: place.slot.saturating_add(1), ..place });
+        self.slot = self.slot.saturating_add(1);
         self.appended.push(Appended { cycle, place, hash });
     }
 
@@ -100,15 +120,22 @@ impl Writes {
         self.bytes
     }
 
-    /// Everything to write in one atomic step, and the records that are readable after it.
-    pub(super) fn finish(mut self) -> (Vec<Write>, Vec<Appended>) {
+    /// Everything to write behind the chunks before `first`.
+    pub(super) fn finish(mut self, first: ChunkNumber) -> Finished {
         self.close_chunk();
-        (self.entries, self.appended)
+        let chunks = first.after(self.chunks.len());
+        let numbered = (first.0..).map(|number| keys::chunk(ChunkNumber(number)));
+        self.entries.extend(numbered.zip(self.chunks.into_iter().map(Some)));
+        for Appended { place, .. } in &mut self.appended {
+            place.chunk = ChunkNumber(place.chunk.0.saturating_add(first.0));
+        }
+        Finished { writes: self.entries, appended: self.appended, chunks }
     }
 
     fn close_chunk(&mut self) {
-        if let Some(next) = self.next.take() {
-            self.entries.push((keys::chunk(next.chunk), Some(std::mem::take(&mut self.chunk))));
+        if !self.chunk.is_empty() {
+            self.chunks.push(std::mem::take(&mut self.chunk));
+            self.slot = 0;
         }
     }
 }

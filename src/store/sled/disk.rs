@@ -10,8 +10,9 @@ use crate::domain::ids::Position;
 use crate::faults::Faults;
 use crate::store::StoreError;
 use crate::store::index::Index;
+use crate::store::keys;
 use crate::store::ledger::{Source, Visit};
-use crate::store::writes::Writes;
+use crate::store::writes::{ChunkNumber, Finished, Writes};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +31,8 @@ pub(super) struct Disk {
     file: File,
     artifacts: Artifacts,
     barriers: AtomicU64,
+    // How many chunks there are places for. Only whoever writes reads or changes it.
+    places: AtomicU64,
     // What readers may see: what is durable. A std lock, held for microseconds and never across an await.
     published: RwLock<Index>,
     poison: OnceLock<String>,
@@ -44,6 +47,12 @@ const SEGMENT: usize = 512 * 1024;
 
 /// The name of the step after which events are acknowledged.
 pub const BARRIER: &str = "sync the event log";
+
+/// How many values one of sled's pages holds. As many places more than are needed: the last page is still to be split.
+const PAGE_VALUES: usize = 16;
+
+/// How many places are made ahead.
+const PLACES: usize = 144;
 
 /// A step that writes less than this grows the file ahead; a longer one gains nothing by it.
 const GROWS_BELOW: usize = 16 * 1024;
@@ -89,6 +98,10 @@ impl Disk {
             db = open();
         }
         let db = db?;
+        let last =
+            guarded("open the event log", || db.scan_prefix(keys::CHUNKS).next_back().transpose())?;
+        let last = last.and_then(|(key, _)| keys::chunk_number(&key));
+        let places = last.map_or(0, |last| last.after(1).0);
         let file = File::options()
             .read(true)
             .append(true)
@@ -118,6 +131,7 @@ impl Disk {
             file,
             artifacts,
             barriers: AtomicU64::new(0),
+            places: AtomicU64::new(places),
             published: RwLock::new(Index::default()),
             poison: OnceLock::new(),
             faults,
@@ -134,7 +148,8 @@ impl Disk {
     /// power cut, so nobody sees it before.
     pub(super) fn write(&self, writes: Writes) -> Result<(), StoreError> {
         let bytes = writes.bytes();
-        let (writes, appended) = writes.finish();
+        let next = self.published().chunks();
+        let Finished { writes, appended, chunks } = writes.finish(next);
         let mut batch = ::sled::Batch::default();
         for (key, value) in writes {
             match value {
@@ -142,11 +157,35 @@ impl Disk {
                 None => batch.remove(key),
             }
         }
-        self.step("write to the event log", || self.db().apply_batch(batch))?;
+        self.step("write to the event log", || {
+            self.make_places(next, chunks)?;
+            self.db().apply_batch(batch)
+        })?;
         self.barrier(bytes)?;
         if !appended.is_empty() {
-            self.publish(|index| index.extend(appended));
+            self.publish(|index| index.add(appended, chunks));
         }
+        Ok(())
+    }
+
+    /// Makes sure that there are places for the chunks from `next` up to `end`, and for some more.
+    ///
+    /// sled splits a page of 17 values into two and writes both halves anew, so that keys in order had each chunk written
+    /// 3.4 times. A place is an empty value under a chunk's number to come. Pages are split while they hold places, which
+    /// costs next to nothing, and a chunk that takes its place splits none: it is written 1.08 times. Places need not be
+    /// durable, nor are they missed.
+    fn make_places(&self, next: ChunkNumber, end: ChunkNumber) -> Result<(), ::sled::Error> {
+        let places = self.places.load(Ordering::Relaxed);
+        if places >= end.after(PAGE_VALUES).0 {
+            return Ok(());
+        }
+        let more = end.after(PLACES);
+        // One by one and in order: a batch comes in any order, and leaves pages with more places than they have chunks
+        // before sled writes them anew.
+        for number in places.max(next.0)..more.0 {
+            self.db().insert(keys::chunk(ChunkNumber(number)), &[])?;
+        }
+        self.places.store(more.0, Ordering::Relaxed);
         Ok(())
     }
 

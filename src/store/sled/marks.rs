@@ -3,7 +3,7 @@
 //! Pure: bytes in, values out. The bytes may be anything; at most [`BYTES_MAX`] of a file are read.
 
 /// The format of everything in the directory; raised when an older gleaner could not read it any more.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Longer than any of these files ever is.
 pub(crate) const BYTES_MAX: u64 = 4096;

@@ -180,7 +180,7 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
                 missing.insert(digest);
             }
         }
-        writes.record(record.cycle, *position, record.hash, &bytes);
+        writes.record(record.cycle, record.hash, &bytes);
         if writes.bytes() > STEP_BYTES {
             disk.write(std::mem::take(&mut writes))?;
         }

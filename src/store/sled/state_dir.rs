@@ -170,6 +170,9 @@ fn check_format(path: &Path, faults: &Faults) -> Result<(), StoreError> {
         Some(found) if found > FORMAT => {
             Err(StoreError::TooNew { path: path.to_path_buf(), found, supported: FORMAT })
         }
+        Some(found @ 1..FORMAT) => Err(StoreError::Damaged {
+            what: format!("{} has format {found}, from before the first release", path.display()),
+        }),
         Some(_) | None => Err(StoreError::Damaged {
             what: format!(
                 "{} holds {:?}, not a format number",

@@ -6,7 +6,7 @@ use super::index::Index;
 use super::ledger::{Source, Visit};
 use super::salvage::{Found, SavedRun, carve, gaps, salvage};
 use super::sled::marks;
-use super::writes::{LENGTH, Writes, records};
+use super::writes::{ChunkNumber, Finished, LENGTH, Writes, records};
 use super::{StoreError, keys, reader};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleNumber, Position, Revision};
@@ -52,7 +52,7 @@ pub fn a_chunk_is_read_or_damaged(bytes: &[u8]) {
         .and_then(Result::ok)
         .and_then(|record| codec::skim_record(record).ok());
     let Some(Skimmed { position, .. }) = first else { return };
-    let mut values = BTreeMap::from([(keys::chunk(position), chunk)]);
+    let mut values = BTreeMap::from([(keys::chunk(ChunkNumber(0)), chunk)]);
     if position > Position(1) {
         let last = Position(position.0 - 1);
         values.insert(keys::gap(Position(1)), codec::encode(&last.0).unwrap());
@@ -120,9 +120,9 @@ pub fn what_is_salvaged_is_whole(bytes: &[u8]) {
         while let Some((first, last)) = lost.next_if(|(first, _)| first < position) {
             writes.gap(first, last).unwrap();
         }
-        writes.record(record.cycle, *position, record.hash, &file[*at..at + length]);
+        writes.record(record.cycle, record.hash, &file[*at..at + length]);
     }
-    let (writes, _) = writes.finish();
+    let Finished { writes, .. } = writes.finish(ChunkNumber(0));
     let values = Values(writes.into_iter().map(|(key, value)| (key, value.unwrap())).collect());
     let index = Index::load(&values).expect("a salvaged log opens");
     for SavedRun { run, saved, .. } in saved.runs {
