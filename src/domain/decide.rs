@@ -132,9 +132,7 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             if let Phase::Ended(reason) = run.phase {
                 return Err(Refusal::Ended { reason });
             }
-            if run.phase != Phase::BetweenCycles {
-                draft.push(Event::CycleCancelled(cancelled))?;
-            }
+            draft.push(Event::CycleCancelled(cancelled))?;
             draft.end_run(EndReason::Cancelled)?;
             cancels_jobs = true;
         }

@@ -340,7 +340,7 @@ pub struct CycleFailed {
     pub cause: String,
 }
 
-/// Somebody ended the cycle.
+/// Somebody ended the cycle, or the run before its next cycle began; the run ends with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CycleCancelled {
     /// Why, for people.

@@ -249,7 +249,8 @@ impl Run {
                 return Ok(());
             }
             (
-                Phase::Selecting
+                Phase::BetweenCycles
+                | Phase::Selecting
                 | Phase::Annotating { .. }
                 | Phase::Gating
                 | Phase::Training
@@ -362,7 +363,7 @@ impl Run {
 const fn expected(phase: &Phase) -> &'static str {
     match phase {
         Phase::New => "only RunStarted can",
-        Phase::BetweenCycles => "only CycleStarted, CycleFailed or RunEnded can",
+        Phase::BetweenCycles => "only CycleStarted, CycleFailed, CycleCancelled or RunEnded can",
         Phase::Selecting => "only BatchSelected, CycleFailed or CycleCancelled can",
         Phase::Annotating { .. } => "only Annotated, CycleFailed or CycleCancelled can",
         Phase::Gating | Phase::Accepting => "only KpiChecked, CycleFailed or CycleCancelled can",
