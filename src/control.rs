@@ -305,8 +305,10 @@ pub async fn ask(state: &Path, request: &Request) -> Option<Response> {
     {
         use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
         let path = socket(state);
-        let is_link = std::fs::symlink_metadata(&path).ok()?.is_symlink();
-        let stream = tokio::net::UnixStream::connect(path).await.ok().filter(|_| !is_link)?;
+        if std::fs::symlink_metadata(&path).ok()?.is_symlink() {
+            return None;
+        }
+        let stream = tokio::net::UnixStream::connect(path).await.ok()?;
         let (read, mut write) = stream.into_split();
         write.write_all(&wire::line(request).ok()?).await.ok()?;
         let line = BufReader::new(read.take(wire::RESPONSE_BYTES_MAX))

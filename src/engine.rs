@@ -131,11 +131,18 @@ impl Engine {
             gate: definition.kpi.gate,
             seed: definition.run.seed,
         };
-        lock(&self.inner.pools).insert(run, Arc::new(pool));
         let mut live = LiveRun::new(run, definition, &folder);
-        self.inner.execute(&mut live, Command::StartRun(started), Cause::default()).await?;
-        let live = Arc::new(tokio::sync::Mutex::new(live));
-        self.inner.runs.lock().await.insert(run, live);
+        // Held until the run is listed: a worker that gets its first job at once would list another view of it.
+        let mut runs = self.inner.runs.lock().await;
+        lock(&self.inner.pools).insert(run, Arc::new(pool));
+        if let Err(error) =
+            self.inner.execute(&mut live, Command::StartRun(started), Cause::default()).await
+        {
+            lock(&self.inner.pools).remove(&run);
+            return Err(error);
+        }
+        runs.insert(run, Arc::new(tokio::sync::Mutex::new(live)));
+        drop(runs);
         Ok(run)
     }
 

@@ -29,7 +29,7 @@ use crate::domain::ids::CycleNumber;
 use crate::engine::EngineError;
 use crate::store::StoreError;
 pub use crate::store::sled::BARRIER;
-pub use child::{Program, Role};
+pub use child::{Program, Role, said_lines};
 pub use damage::Damages;
 pub use disk::DiskFacts;
 pub use inspect::inspect;

@@ -76,6 +76,12 @@ counter!(
     /// An event's place among all events of a store, from 1; no gaps.
     Position(u64)
 );
+
+impl Position {
+    /// No store has so many events: what claims a place beyond is damage.
+    pub const MAX: Self = Self(u64::MAX / 2);
+}
+
 counter!(
     /// Grows with every lease a store hands out. A result that carries an older token than the job's is refused.
     FencingToken(u64)

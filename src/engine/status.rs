@@ -99,7 +99,8 @@ impl From<&Job> for JobSummary {
             worker,
             failures: job.failures,
             crashes: job.crashes,
-            not_before: job.not_before,
+            // The queue knows a due job as one that was always due.
+            not_before: job.not_before.max(job.enqueued),
             last_error: job.last_error.clone(),
         }
     }

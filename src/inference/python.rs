@@ -117,12 +117,13 @@ fn is_needed(variable: &OsStr) -> bool {
     NEEDED.contains(&name.as_str()) || NEEDED_FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// Without the `user:password@` of every URL: what a program complains of goes into logs.
+/// Without the `user:password@` of every URL: what a program complains of goes into logs. A password may hold nearly
+/// anything, so a URL loses all up to its last `@`.
 fn without_passwords(text: &str) -> String {
     let mut parts = text.split("://");
     let mut clean = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let ends = |c: char| c.is_whitespace() || "/?#\"'<>".contains(c);
+        let ends = |c: char| c.is_whitespace() || "\"'<>".contains(c);
         let authority = part.find(ends).unwrap_or(part.len());
         let secret = part.get(..authority).and_then(|host| host.rfind('@'));
         clean.push_str("://");
@@ -226,7 +227,7 @@ mod tests {
         for (said, shown) in [
             ("no https://user:pass@host:80/simple today", "no https://host:80/simple today"),
             ("'ftp://token@host' and http://a:b@c, d@e", "'ftp://host' and http://c, d@e"),
-            ("https://host/path@version", "https://host/path@version"),
+            ("https://user:p/a?s#s@host/simple", "https://host/simple"),
             ("https://user:p@ss@host", "https://host"),
             ("nothing://", "nothing://"),
         ] {

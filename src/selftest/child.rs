@@ -133,7 +133,7 @@ impl Program {
         let (sender, ended) = mpsc::channel::<()>();
         let output = std::thread::spawn(move || {
             let _until_the_end = sender;
-            BufReader::new(stdout).lines().map_while(Result::ok).collect()
+            said_lines(stdout).collect()
         });
         let errors = std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -191,4 +191,14 @@ impl Child {
         let errors = self.errors.join().map_err(lost)?;
         Ok(Ended { status, lines, errors, hung })
     }
+}
+
+/// The whole lines that a child says. One that its end cut short was not said.
+pub fn said_lines(pipe: impl Read) -> impl Iterator<Item = String> {
+    let mut pipe = BufReader::new(pipe);
+    std::iter::from_fn(move || {
+        let mut line = String::new();
+        pipe.read_line(&mut line).ok()?;
+        line.strip_suffix('\n').map(str::to_owned)
+    })
 }

@@ -148,16 +148,19 @@ pub async fn one_campaign(
     Ok(digest)
 }
 
-/// Runs one campaign after the other for ever, with `overrides` of their workflow, in the folder of [`write_pool`].
+/// Runs one campaign after the other for ever, with `overrides` of their workflow and so much of the log in memory, in the
+/// folder of [`write_pool`].
 ///
 /// # Errors
 /// [`SelftestError`] when the store or the engine failed.
 pub async fn campaigns(
     folder: &Path,
     overrides: &Overrides,
+    cache_bytes: u64,
     say: Say,
 ) -> Result<(), SelftestError> {
-    let store = open(&folder.join(CAMPAIGN), &Faults::none())?;
+    let options = SledOptions { cache_bytes, ..SledOptions::default() };
+    let store = SledStore::open(&folder.join(CAMPAIGN), options)?;
     say("opened");
     for_ever(&engine(store), &definition(overrides)?, folder, &say).await
 }

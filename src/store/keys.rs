@@ -1,6 +1,6 @@
 //! Keys: where each value lies in the one tree. What the values hold is the business of the codec.
 //!
-//! One tree, so that one batch commits records, heads and jobs together; a prefix byte tells them apart; integers are
+//! One tree, so that one batch commits records and jobs together; a prefix byte tells them apart; integers are
 //! big-endian, so that the order of keys is the order of numbers.
 //!
 //! | prefix | rest of the key | value |

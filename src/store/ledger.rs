@@ -410,7 +410,8 @@ pub(super) fn damaged(what: &str) -> impl Fn(CodecError) -> StoreError {
     move |error| StoreError::Damaged { what: format!("{what}: {error}") }
 }
 
-fn bad_key(key: &[u8]) -> StoreError {
+/// An error that shows the key of something that does not belong there.
+pub(super) fn bad_key(key: &[u8]) -> StoreError {
     StoreError::Damaged { what: format!("a value lies under the wrong key {key:02x?}") }
 }
 

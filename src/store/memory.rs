@@ -33,8 +33,9 @@ struct Inner {
     steps: u64,
 }
 
+/// Keys and values without a disk.
 #[derive(Debug, Default)]
-struct Tree(BTreeMap<Vec<u8>, Vec<u8>>);
+pub(super) struct Tree(pub(super) BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl MemoryStore {
     /// An empty store.

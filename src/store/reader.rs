@@ -7,7 +7,7 @@ use super::index::Stretch;
 use super::ledger::{Source, damaged};
 use super::writes::{Place, records};
 use super::{Recorded, StoreError, keys};
-use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId};
+use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
 use rayon::prelude::*;
 
 /// How many chunks one thread reads at least: fewer are read faster than shared out.
@@ -41,18 +41,20 @@ pub(super) fn read(
         .collect();
 
     let mut records: Vec<Recorded> = Vec::with_capacity(stretch.places.len());
-    let mut previous = stretch.previous;
+    let (mut previous, mut position) = (stretch.previous, Position(0));
     for chunk in read {
         let chunk = chunk?;
         for record in &chunk {
-            if previous.is_some_and(|previous| previous != record.previous) {
+            if previous.is_some_and(|previous| previous != record.previous)
+                || record.position <= position
+            {
                 return Err(misfit(
                     cycle,
                     record.revision,
                     "it does not continue the record before it",
                 ));
             }
-            previous = Some(record.hash);
+            (previous, position) = (Some(record.hash), record.position);
         }
         records.extend(chunk);
     }

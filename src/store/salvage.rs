@@ -93,7 +93,8 @@ pub(super) fn salvage<P: Copy>(
         chains.insert(run, (chain(places.into_values().flatten(), &usable), all));
     }
     // Two runs may claim a position, where one of the two records was never acknowledged. The later one was written when the
-    // position was free again, so the earlier one was not there any more.
+    // position was free again, so the earlier one was not there any more. (Where the clock was set back between the two, the
+    // wrong one counts; nothing else tells them apart.)
     for (chain, _) in chains.values() {
         for found in chain {
             let place = records.entry(found.record.position).or_insert(*found);
@@ -137,6 +138,7 @@ fn chain<P: Copy>(
                 record.previous == Digest::ZERO
                     && (record.cycle.cycle, record.revision) == (CycleNumber(1), Revision(0))
                     && record.position >= Position(1)
+                    && record.position <= Position::MAX
             }
         };
         if !follows || !usable(record) {
@@ -165,7 +167,7 @@ fn chain<P: Copy>(
 fn follows(before: &Skimmed, next: &Skimmed) -> bool {
     let same = next.cycle == before.cycle && next.revision == before.revision.next();
     let new = next.cycle.cycle == before.cycle.cycle.next() && next.revision == Revision(0);
-    (same || new) && next.position > before.position
+    (same || new) && next.position > before.position && next.position <= Position::MAX
 }
 
 /// The positions up to `last` that no record has, first and last of each gap.

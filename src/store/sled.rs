@@ -19,7 +19,6 @@ mod state_dir;
 mod writer;
 
 use super::codec::Payload;
-use super::index::Index;
 use super::ledger::{Ledger, Prepared, check_request};
 use super::writes::Writes;
 use super::{
@@ -83,11 +82,8 @@ impl SledStore {
     pub fn open(dir: &Path, options: SledOptions) -> Result<Self, StoreError> {
         let state_dir = StateDir::open(dir, &options.holder, &options.faults)?;
         let disk = Disk::open(state_dir, &options)?;
-        let index = Index::load(&disk)?;
-        disk.check_acknowledged(index.position())?;
         let mut writes = Writes::default();
-        let ledger = Ledger::load(&disk, &index, &mut writes)?;
-        disk.publish(|published| *published = index);
+        let ledger = Ledger::load(&disk, &disk.published(), &mut writes)?;
         disk.write(writes)?;
         disk.note_acknowledged();
         let (disk, epoch) = (Arc::new(disk), ledger.epoch());

@@ -194,13 +194,14 @@ async fn a_sync_that_fails_ends_the_work_on_the_log_and_only_the_try_of_a_step()
     for (sync, number, ends) in syncs {
         let dir = tempfile::tempdir().unwrap();
         let faults = Faults::at_named(sync, number, Fault::Failed);
-        let options = SledOptions { faults, ..SledOptions::default() };
+        let options = SledOptions { faults: faults.clone(), ..SledOptions::default() };
         let store = Arc::new(SledStore::open(dir.path(), options).unwrap());
         let artifacts = store.artifacts().clone();
         let engine =
             Engine::builder(store, artifacts).install(InstallPolicy::Allowed).workers(1).build();
         let run = engine.start(small(), &workflows()).await.unwrap();
         let ended = engine.run(async { drop(engine.settled(run).await) }).await;
+        assert!(faults.steps() >= number, "{sync} {number} never came");
         assert_eq!(ended.is_err(), ends, "{sync} {number}: {ended:?}");
         if let Err(error) = ended {
             let cause = error.source().unwrap().to_string();

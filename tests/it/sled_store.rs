@@ -128,6 +128,18 @@ async fn an_older_format_is_refused_and_a_repair_brings_it_up_to_date() {
     let parent = tempfile::tempdir().unwrap();
     let state = parent.path().join("state");
     fill(&open(&state).unwrap()).await;
+    // It had a chunk under the position of its first record, and no places for others.
+    tamper(&state, |db| {
+        let chunks: Vec<_> = pairs(db, b"c").map(|(_, chunk)| chunk).collect();
+        assert_eq!(chunks.len(), 22 - 1, "each but the last two events was written alone");
+        for key in db.scan_prefix(b"c").keys().map(Result::unwrap).collect::<Vec<_>>() {
+            db.remove(key).unwrap();
+        }
+        for (position, chunk) in (1_u64..).zip(chunks) {
+            let key = [b"c".as_slice(), &position.to_be_bytes()].concat();
+            db.insert(key, chunk).unwrap();
+        }
+    });
     fs::write(state.join("format"), "1\n").unwrap();
     let error = open(&state).unwrap_err();
     assert!(error.to_string().contains("has format 1"), "{error}");
@@ -157,6 +169,16 @@ async fn a_snapshot_that_a_crash_left_unfinished_does_no_harm() {
     let store = open(folder.path()).unwrap();
     assert!(!unfinished.exists());
     assert_eq!(store.read(cycle(1, 1), Revision(0), 100).await.unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn a_delayed_job_waits_on_after_the_restart() {
+    let (folder, store) = temporary();
+    enqueue(&store, vec![NewJob { not_before: seconds(90), ..job(1) }]).await;
+    drop(store);
+    let store = open(folder.path()).unwrap();
+    assert_eq!(lease(&store, 89).await, None);
+    assert!(lease(&store, 90).await.is_some());
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use crate::store::ledger::{Source, Visit};
 use crate::store::writes::{ChunkNumber, Finished, Writes};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,9 +25,8 @@ use std::time::Duration;
 /// The database, its artifacts and its lock.
 #[derive(Debug)]
 pub(super) struct Disk {
-    // sled's default tree, the only one: one `apply_batch` then commits records, heads and jobs together.
-    // There until this is dropped.
-    db: Option<::sled::Db>,
+    // sled's default tree, the only one: one `apply_batch` then commits records and jobs together.
+    db: Database,
     // sled's file, on a descriptor of our own that only ever appends.
     file: File,
     artifacts: Artifacts,
@@ -61,6 +61,28 @@ const GROWS_BELOW: usize = 16 * 1024;
 const LOCK_TRIES: u32 = 500;
 const LOCK_WAIT: Duration = Duration::from_millis(10);
 
+/// sled's database, which is closed without a panic.
+#[derive(Debug)]
+struct Database(Option<::sled::Db>);
+
+impl Deref for Database {
+    type Target = ::sled::Db;
+
+    #[expect(clippy::expect_used, reason = "only dropping takes it")]
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("the database is open")
+    }
+}
+
+impl Drop for Database {
+    /// sled syncs its file once more when it is closed, and panics if that fails, on a disk that became read-only for
+    /// instance. What was acknowledged needs no such sync.
+    fn drop(&mut self) {
+        let db = self.0.take();
+        let _not_synced = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+}
+
 /// Whether sled found its file locked.
 fn is_still_locked(error: &StoreError) -> bool {
     let StoreError::Backend { source, .. } = error else { return false };
@@ -69,7 +91,7 @@ fn is_still_locked(error: &StoreError) -> bool {
 }
 
 impl Disk {
-    /// Opens or creates the database.
+    /// Opens or creates the database, and checks every record in it.
     pub(super) fn open(state_dir: StateDir, options: &SledOptions) -> Result<Self, StoreError> {
         let (log, faults) = (state_dir.log(), options.faults.clone());
         let new = !log.join("db").exists();
@@ -97,9 +119,10 @@ impl Disk {
             std::thread::park_timeout(LOCK_WAIT);
             db = open();
         }
-        let db = db?;
+        let db = Database(Some(db?));
         let last =
             guarded("open the event log", || db.scan_prefix(keys::CHUNKS).next_back().transpose())?;
+        // A key that is none of ours is told when the index is loaded.
         let last = last.and_then(|(key, _)| keys::chunk_number(&key));
         let places = last.map_or(0, |last| last.after(1).0);
         let file = File::options()
@@ -126,8 +149,8 @@ impl Disk {
                     source: Box::new(error),
                 }
             })?;
-        Ok(Self {
-            db: Some(db),
+        let disk = Self {
+            db,
             file,
             artifacts,
             barriers: AtomicU64::new(0),
@@ -136,12 +159,12 @@ impl Disk {
             poison: OnceLock::new(),
             faults,
             state_dir,
-        })
-    }
-
-    #[expect(clippy::expect_used, reason = "only dropping takes it")]
-    const fn db(&self) -> &::sled::Db {
-        self.db.as_ref().expect("the database is open")
+        };
+        // Before anything can be written: where the next chunk goes is known from what is published.
+        let index = Index::load(&disk)?;
+        disk.check_acknowledged(index.position())?;
+        disk.publish(|published| *published = index);
+        Ok(disk)
     }
 
     /// Writes in one atomic step, and lets readers see it once it is durable. What nobody synced could be gone after a
@@ -157,10 +180,8 @@ impl Disk {
                 None => batch.remove(key),
             }
         }
-        self.step("write to the event log", || {
-            self.make_places(next, chunks)?;
-            self.db().apply_batch(batch)
-        })?;
+        self.make_places(next, chunks)?;
+        self.step("write to the event log", || self.db.apply_batch(batch))?;
         self.barrier(bytes)?;
         if !appended.is_empty() {
             self.publish(|index| index.add(appended, chunks));
@@ -174,7 +195,7 @@ impl Disk {
     /// 3.4 times. A place is an empty value under a chunk's number to come. Pages are split while they hold places, which
     /// costs next to nothing, and a chunk that takes its place splits none: it is written 1.08 times. Places need not be
     /// durable, nor are they missed.
-    fn make_places(&self, next: ChunkNumber, end: ChunkNumber) -> Result<(), ::sled::Error> {
+    fn make_places(&self, next: ChunkNumber, end: ChunkNumber) -> Result<(), StoreError> {
         let places = self.places.load(Ordering::Relaxed);
         if places >= end.after(PAGE_VALUES).0 {
             return Ok(());
@@ -182,9 +203,12 @@ impl Disk {
         let more = end.after(PLACES);
         // One by one and in order: a batch comes in any order, and leaves pages with more places than they have chunks
         // before sled writes them anew.
-        for number in places.max(next.0)..more.0 {
-            self.db().insert(keys::chunk(ChunkNumber(number)), &[])?;
-        }
+        self.step("make places in the event log", || {
+            for number in places.max(next.0)..more.0 {
+                self.db.insert(keys::chunk(ChunkNumber(number)), &[])?;
+            }
+            Ok(())
+        })?;
         self.places.store(more.0, Ordering::Relaxed);
         Ok(())
     }
@@ -197,7 +221,7 @@ impl Disk {
     /// failed is never tried again: the kernel may have dropped the pages, and the second try would succeed.
     fn barrier(&self, bytes: usize) -> Result<(), StoreError> {
         self.barriers.fetch_add(1, Ordering::Relaxed);
-        self.step("write the event log's buffers", || self.db().flush().map(drop))?;
+        self.step("write the event log's buffers", || self.db.flush().map(drop))?;
         if bytes < GROWS_BELOW {
             // Only the next step would be faster; whether this one is durable, the sync tells.
             let _slower = self.grow_file();
@@ -242,7 +266,7 @@ impl Disk {
     }
 
     /// Changes what readers may see.
-    pub(super) fn publish(&self, change: impl FnOnce(&mut Index)) {
+    fn publish(&self, change: impl FnOnce(&mut Index)) {
         change(&mut self.published.write().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -259,7 +283,7 @@ impl Disk {
     }
 
     /// Compares what the log holds with what was once acknowledged: sled takes a log that was cut for a crash.
-    pub(super) fn check_acknowledged(&self, position: Position) -> Result<(), StoreError> {
+    fn check_acknowledged(&self, position: Position) -> Result<(), StoreError> {
         let acknowledged = self.state_dir.acknowledged();
         if position.0 < acknowledged {
             return Err(StoreError::Damaged {
@@ -295,23 +319,14 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
-    /// sled syncs its file once more when it is closed, and panics if that fails, on a disk that became read-only for
-    /// instance. What was acknowledged needs no such sync.
-    fn drop(&mut self) {
-        let db = self.db.take();
-        let _not_synced = catch_unwind(AssertUnwindSafe(|| drop(db)));
-    }
-}
-
 impl Source for Disk {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded("read the event log", || Ok(self.db().get(key)?.map(|value| value.to_vec())))
+        guarded("read the event log", || Ok(self.db.get(key)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         guarded("read the event log", || {
-            for entry in self.db().scan_prefix(prefix) {
+            for entry in self.db.scan_prefix(prefix) {
                 let (key, value) = entry?;
                 if let Err(error) = visit(&key, &value) {
                     return Ok(Err(error));

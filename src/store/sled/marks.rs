@@ -2,6 +2,8 @@
 //!
 //! Pure: bytes in, values out. The bytes may be anything; at most [`BYTES_MAX`] of a file are read.
 
+use crate::domain::ids::Position;
+
 /// The format of everything in the directory; raised when an older gleaner could not read it any more.
 pub(crate) const FORMAT: u32 = 2;
 
@@ -24,7 +26,7 @@ pub(crate) fn acknowledgement(position: u64) -> String {
 pub(crate) fn acknowledged(bytes: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(bytes).ok()?;
     let position = text.split(' ').next()?.parse().ok()?;
-    (acknowledgement(position) == text).then_some(position)
+    (position <= Position::MAX.0 && acknowledgement(position) == text).then_some(position)
 }
 
 /// A holder's name as the file `lock` keeps it.

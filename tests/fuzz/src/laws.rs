@@ -3,7 +3,7 @@
 
 use super::codec::{self, CodecError, Skimmed};
 use super::index::Index;
-use super::ledger::{Source, Visit};
+use super::memory::Tree;
 use super::salvage::{Found, SavedRun, carve, gaps, salvage};
 use super::sled::marks;
 use super::writes::{ChunkNumber, Finished, LENGTH, Writes, records};
@@ -57,7 +57,7 @@ pub fn a_chunk_is_read_or_damaged(bytes: &[u8]) {
         let last = Position(position.0 - 1);
         values.insert(keys::gap(Position(1)), codec::encode(&last.0).unwrap());
     }
-    let values = Values(values);
+    let values = Tree(values);
     let Ok(index) = Index::load(&values) else { return };
     for (cycle, head) in index.heads() {
         let stretch = index.stretch(cycle, Revision(0), usize::MAX).unwrap();
@@ -65,24 +65,6 @@ pub fn a_chunk_is_read_or_damaged(bytes: &[u8]) {
             assert_eq!(read.len() as u64, head.next.0);
             assert_eq!(read.last().map(|record| record.hash), Some(head.hash));
         }
-    }
-}
-
-/// Keys and values without a disk.
-struct Values(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl Source for Values {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let mut found = self.0.iter().filter(|(key, _)| key.starts_with(prefix));
-        found.try_for_each(|(key, value)| visit(key, value))
-    }
-
-    fn artifact(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        Err(StoreError::Damaged { what: digest.to_string() })
     }
 }
 
@@ -123,7 +105,7 @@ pub fn what_is_salvaged_is_whole(bytes: &[u8]) {
         writes.record(record.cycle, record.hash, &file[*at..at + length]);
     }
     let Finished { writes, .. } = writes.finish(ChunkNumber(0));
-    let values = Values(writes.into_iter().map(|(key, value)| (key, value.unwrap())).collect());
+    let values = Tree(writes.into_iter().map(|(key, value)| (key, value.unwrap())).collect());
     let index = Index::load(&values).expect("a salvaged log opens");
     for SavedRun { run, saved, .. } in saved.runs {
         let whole = |cycle| index.stretch(cycle, Revision(0), usize::MAX);
