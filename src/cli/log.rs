@@ -16,14 +16,15 @@ pub(super) async fn log(
     follow: bool,
 ) -> Result<ExitCode, CliError> {
     let mut session = Session::open_to_ask(&cli.state).await?;
-    // Nobody else can write while this process has the state directory.
-    let waits = follow && session.is_there();
     let mut run = run;
     let mut from = Cursor { cycle: cycle.unwrap_or(1), ..Cursor::START };
+    // Nobody else can write while this process has the state directory, which it may get when the other one ends.
+    let mut waits = follow && session.is_there();
     loop {
         let request = Request::Log { run: run.clone(), cycle, from, wait: waits };
         let (again, response) = session.ask_again(request).await?;
         session = again;
+        waits &= session.is_there();
         let Response::Log { records, next, over } = response else { break };
         for record in &records {
             // A newer run may start while this one is read.

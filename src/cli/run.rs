@@ -50,15 +50,20 @@ pub(super) async fn resume(
     install: &Install,
 ) -> Result<ExitCode, CliError> {
     let install = policy(install);
-    let engine = match Session::open(&cli.state, install).await? {
-        Session::Here(engine) => engine,
-        there @ Session::There { .. } => {
-            // A run that is paused or failed in a live process goes on there.
-            let request = Request::Resume { run: run.map(ToOwned::to_owned) };
-            if let Response::Done(text) = there.ask(request).await? {
-                output.line(&format!("{text}, in the process that has it open"))?;
+    let engine = loop {
+        match Session::open(&cli.state, install).await? {
+            Session::Here(engine) => break engine,
+            there @ Session::There { .. } => {
+                // A run that is paused or failed in a live process goes on there, unless it ends just now.
+                let request = Request::Resume { run: run.map(ToOwned::to_owned) };
+                let (session, response) = there.ask_again(request).await?;
+                if session.is_there() {
+                    if let Response::Done(text) = response {
+                        output.line(&format!("{text}, in the process that has it open"))?;
+                    }
+                    return Ok(ExitCode::SUCCESS);
+                }
             }
-            return Ok(ExitCode::SUCCESS);
         }
     };
     let run = match control::find_unfinished(&engine, run).await {

@@ -8,6 +8,11 @@ use crate::store::StoreError;
 use crate::store::sled::{SledOptions, SledStore};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often, and how long each time, a process that has the state directory and does not answer is waited for: 2 s.
+const TRIES: u32 = 40;
+const WAIT: Duration = Duration::from_millis(50);
 
 /// An open state directory, here or there.
 pub(super) enum Session {
@@ -48,17 +53,29 @@ impl Session {
     }
 
     /// Has a request answered, and keeps the session for the next one.
+    ///
+    /// A process that has just begun does not answer yet, and one that is about to end does so no more: then whoever has
+    /// the state directory a moment later is asked.
     pub(super) async fn ask_again(self, request: Request) -> Result<(Self, Response), CliError> {
-        match self {
-            Self::Here(engine) => {
-                let response = control::handle(&engine, request).await?;
-                Ok((Self::Here(engine), response))
+        let mut session = self;
+        let mut tries = 0;
+        loop {
+            let (state, holder) = match session {
+                Self::Here(engine) => {
+                    let response = control::handle(&engine, request).await?;
+                    return Ok((Self::Here(engine), response));
+                }
+                Self::There { state, holder } => (state, holder),
+            };
+            match control::ask(&state, &request).await {
+                Some(Response::Refused(text)) => return Err(CliError::Refused(text)),
+                Some(response) => return Ok((Self::There { state, holder }, response)),
+                None if tries == TRIES => return Err(holder.into()),
+                None => {}
             }
-            Self::There { state, holder } => match control::ask(&state, &request).await {
-                Some(Response::Refused(text)) => Err(CliError::Refused(text)),
-                Some(response) => Ok((Self::There { state, holder }, response)),
-                None => Err(holder.into()),
-            },
+            tries += 1;
+            tokio::time::sleep(WAIT).await;
+            session = Self::open_to_ask(&state).await?;
         }
     }
 
