@@ -148,3 +148,14 @@ name!(
     /// Who holds a lease, for people: host, process and worker number.
     WorkerId
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_is_named_by_its_run_and_its_number() {
+        let cycle = CycleId { run: RunId(Uuid::from_u128(7)), cycle: CycleNumber(3) };
+        assert_eq!(cycle.to_string(), "00000000-0000-0000-0000-000000000007/3");
+    }
+}

@@ -74,6 +74,7 @@ mod tests {
         let check = |target, direction| verdict(Basis::Interval, 0.95, interval, target, direction);
         assert_eq!(check(0.95, Direction::Max), Verdict::Inconclusive);
         assert_eq!(check(0.90, Direction::Max), Verdict::Met);
+        assert_eq!(check(0.97, Direction::Max), Verdict::Inconclusive);
         assert_eq!(check(0.98, Direction::Max), Verdict::Missed);
         assert_eq!(check(0.97, Direction::Min), Verdict::Met);
         assert_eq!(check(0.89, Direction::Min), Verdict::Missed);

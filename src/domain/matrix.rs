@@ -79,6 +79,11 @@ mod tests {
         assert_eq!(matrix.first_non_finite(), Some((1, 2)));
         assert_eq!(matrix.select_rows(&[0, 7]).first_non_finite(), None);
         assert_eq!(
+            matrix.select_rows(&[2, 0]).rows(),
+            1,
+            "the first past the end is left out, too"
+        );
+        assert_eq!(
             Matrix::new(3, 1, vec![0.0, f32::INFINITY, 0.0]).unwrap().first_non_finite(),
             Some((1, 0))
         );
