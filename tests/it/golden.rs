@@ -10,8 +10,8 @@ use gleaner::domain::ids::*;
 use gleaner::domain::job::{Job, JobKind, JobStatus, Lease};
 use gleaner::store::Recorded;
 use gleaner::store::codec::{
-    CodecError, PAYLOAD_INLINE_MAX, Payload, QueuedJob, decode_job, decode_record, encode_job,
-    encode_record,
+    CodecError, PAYLOAD_INLINE_MAX, PAYLOAD_MAX, Payload, QueuedJob, decode_job, decode_record,
+    encode_job, encode_record,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -224,15 +224,26 @@ fn an_event_that_would_be_written_otherwise_is_refused() {
 
 #[test]
 fn an_event_stands_beside_its_header_up_to_the_limit() {
-    let of_length = |length: usize| {
-        // A variant's number, and the length of the text.
-        let event = Event::CycleCancelled(CycleCancelled { reason: "x".repeat(length - 12) });
-        let payload = Payload::of(&event).unwrap();
-        assert_eq!(payload.bytes().len(), length);
-        payload
-    };
-    assert!(!of_length(PAYLOAD_INLINE_MAX).is_large());
-    assert!(of_length(PAYLOAD_INLINE_MAX + 1).is_large());
+    assert!(!of_length(PAYLOAD_INLINE_MAX).unwrap().is_large());
+    assert!(of_length(PAYLOAD_INLINE_MAX + 1).unwrap().is_large());
+}
+
+#[test]
+fn an_event_of_a_million_labels_can_be_written_and_a_longer_one_is_refused() {
+    let most = usize::try_from(PAYLOAD_MAX).unwrap();
+    assert!(most > 1_000_000 * 200);
+    assert!(of_length(most).is_ok());
+    let error = of_length(most + 1).unwrap_err();
+    assert!(matches!(error, CodecError::Malformed(_)), "{error}");
+}
+
+/// The payload of an event that has so many bytes.
+fn of_length(length: usize) -> Result<Payload, CodecError> {
+    // A variant's number, and the length of the text.
+    let event = Event::CycleCancelled(CycleCancelled { reason: "x".repeat(length - 12) });
+    let payload = Payload::of(&event)?;
+    assert_eq!(payload.bytes().len(), length);
+    Ok(payload)
 }
 
 #[test]
