@@ -148,7 +148,7 @@ pub fn run(
     let ground = Ground::new(parent, amount.at_most, seed, tell)?;
     let disk = disk::probe(ground.folder.path())?;
     let mut violations = Violations::default();
-    // Faults first: they are finite, and kills fill what time is left.
+    // Faults first: they are finite, and kills fill what time is left, at least half of it.
     let faults = (amount.faults > 0)
         .then(|| sweep::sweep(&ground, program, amount.faults, &mut violations))
         .transpose()?;
@@ -184,6 +184,7 @@ struct Ground<'a> {
     folder: TempDir,
     runtime: tokio::runtime::Runtime,
     until: Option<Instant>,
+    half: Option<Instant>,
     seed: u64,
     tell: &'a Tell<'a>,
 }
@@ -206,8 +207,9 @@ impl<'a> Ground<'a> {
             .enable_all()
             .build()
             .map_err(files)?;
-        let until = at_most.and_then(|time| now().checked_add(time));
-        Ok(Self { folder, runtime, until, seed, tell })
+        let (begun, half) = (now(), at_most.map(|time| time / 2));
+        let [until, half] = [at_most, half].map(|time| begun.checked_add(time?));
+        Ok(Self { folder, runtime, until, half, seed, tell })
     }
 
     /// An empty folder, removed when dropped.
@@ -217,6 +219,10 @@ impl<'a> Ground<'a> {
 
     fn is_over(&self) -> bool {
         self.until.is_some_and(|until| now() >= until)
+    }
+
+    fn is_half_over(&self) -> bool {
+        self.half.is_some_and(|half| now() >= half)
     }
 
     fn tell(&self, what: &str, done: u64, of: u64) {

@@ -52,8 +52,14 @@ pub(super) fn sweep(
     }
     let all = trials.len() as u64;
     let wanted = wanted.min(all).max(1);
-    for (done, trial) in (1..).zip(spread(&trials, wanted)) {
-        if ground.is_over() {
+    // In any order, so that whatever there is time for is spread over all steps, in work and in recovery.
+    let mut trials: Vec<(u64, &Trial)> = (0..)
+        .zip(spread(&trials, wanted))
+        .map(|(number, trial)| (ground.draw("trial", number, u64::MAX), trial))
+        .collect();
+    trials.sort_by_key(|(drawn, _)| *drawn);
+    for (done, (_, trial)) in (1..).zip(trials) {
+        if ground.is_half_over() {
             break;
         }
         let ((step, fault), second) = *trial;

@@ -3,10 +3,12 @@
 //! The full size is `gleaner selftest --crash --full`; its figures are in the README.
 
 use crate::program::{STATE, stderr};
+use gleaner::selftest::{self, Amount, Program};
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-fn selftest(arguments: &[&str]) -> Output {
+fn run(arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gleaner"));
     command.current_dir(folder.path()).stdin(Stdio::null()).env_remove("GLEANER_STATE");
@@ -24,7 +26,7 @@ fn report(output: &Output) -> Value {
 
 #[track_caller]
 fn clean(arguments: &[&str]) -> Value {
-    let output = selftest(arguments);
+    let output = run(arguments);
     let report = report(&output);
     assert_eq!(report["violations"], 0, "{report:#}");
     assert_eq!(output.status.code(), Some(0));
@@ -72,7 +74,7 @@ fn without_the_barrier_a_power_cut_takes_acknowledged_facts_and_the_harness_sees
     // Whether an instant is a bad one is chance: a few tens of cuts are enough.
     for seed in 1..=10 {
         let seed = seed.to_string();
-        let output = selftest(&["--cuts", "10", "--seed", &seed, "--without-barrier"]);
+        let output = run(&["--cuts", "10", "--seed", &seed, "--without-barrier"]);
         let report = report(&output);
         if let Some(why) = report["cuts"]["skipped"].as_str() {
             eprintln!("SKIPPED: no power was cut: {why}");
@@ -89,7 +91,7 @@ fn without_the_barrier_a_power_cut_takes_acknowledged_facts_and_the_harness_sees
 
 #[test]
 fn a_program_that_speaks_too_early_is_found_out() {
-    let output = selftest(&["--kills", "40", "--early"]);
+    let output = run(&["--kills", "40", "--early"]);
     let report = report(&output);
     assert!(report["violations"].as_u64().unwrap() > 0, "{report:#}");
     assert!(report["details"].to_string().contains("is lost"), "{report:#}");
@@ -97,10 +99,25 @@ fn a_program_that_speaks_too_early_is_found_out() {
 }
 
 #[test]
+fn the_time_is_shared_among_kills_and_faults_at_work_and_in_recovery() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = env!("CARGO_BIN_EXE_gleaner").into();
+    let program = Program { path, without_barrier: false, early: false };
+    let amount = Amount::within(Duration::from_secs(8));
+    let report = selftest::run(folder.path(), &program, amount, 1, &|_, _, _| {}).unwrap();
+    let (faults, kills) = (report.faults.unwrap(), report.kills.unwrap());
+    assert!(
+        faults.in_work > 0 && faults.in_recovery > 0 && kills.kills > 0,
+        "{faults:?} {kills:?}"
+    );
+    assert_eq!(report.violations, 0, "{:?}", report.details);
+}
+
+#[test]
 fn the_report_is_written_where_it_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
-    let output = selftest(&["--kills", "3", "--report", file.to_str().unwrap()]);
+    let output = run(&["--kills", "3", "--report", file.to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
     let written: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(written, report(&output));
