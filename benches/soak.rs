@@ -381,7 +381,7 @@ impl Soak {
         promises.say(
             last <= second * NOISE,
             &format!(
-                "{how}: memory is flat: {second:.1} MiB in the second quarter, {last:.1} MiB in the last"
+                "{how}: memory grows by less than a quarter while data double: {second:.1} MiB in the second quarter, {last:.1} MiB in the last"
             ),
         );
         promises.say(
