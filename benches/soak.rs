@@ -1,7 +1,8 @@
 //! A thousand small cycles of the real engine, whose process is killed again and again; and as many in one process that
 //! lives on. How memory, disk and opening grow, and what a cycle costs.
 //!
-//! `cargo bench --bench soak`; `-- 200` makes 200 cycles each. Training takes no time here, so what is left is the engine and
+//! `cargo bench --bench soak`; `-- 200` makes 200 cycles each, too few for the verdict on the log's growth, because the log
+//! is then little more than sled's segments of 512 KiB. Training takes no time here, so what is left is the engine and
 //! its store. At a checkpoint the child is stopped and its state directory copied, which is what a kill at this very instant
 //! would leave behind; the copy is opened and read. It ends with a verdict on each promise, and with 1 where one is broken.
 #![allow(
@@ -253,7 +254,7 @@ impl Soak {
     fn look(&mut self, process: &Process, runtime: &Runtime) {
         let state = process.folder.join(CAMPAIGN);
         let copy = tempfile::tempdir_in(state.parent().unwrap()).unwrap();
-        copy_folder(&state, copy.path());
+        selftest::copy_folder(&state, copy.path()).unwrap();
         let (live, opening) = runtime.block_on(live(&copy));
         self.samples.push(Sample {
             cycles: self.done(),
@@ -509,16 +510,4 @@ fn disk(folder: &Path) -> Disk {
         sum.apparent += part.apparent;
     }
     sum
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -18,6 +18,7 @@ use gleaner::domain::ids::*;
 use gleaner::domain::job::{JobKind, JobStatus, NewJob};
 use gleaner::domain::kpi::{Basis, Interval, Verdict};
 use gleaner::domain::time::Timestamp;
+use gleaner::selftest::copy_folder;
 use gleaner::store::codec::{CodecError, Payload, decode_record, encode_record};
 use gleaner::store::sled::{SledOptions, SledStore};
 use gleaner::store::{
@@ -322,7 +323,7 @@ fn opening(base: &Path, runtime: &Runtime) {
         for _ in 0..3 {
             // A copy of a store that is open is what a killed process leaves behind: nothing was closed.
             let copy = tempfile::tempdir_in(base).unwrap();
-            copy_folder(folder.path(), copy.path());
+            copy_folder(folder.path(), copy.path()).unwrap();
             let started = Instant::now();
             let store = reopen(&copy);
             assert!(runtime.block_on(store.lease(request())).unwrap().is_some());
@@ -343,18 +344,6 @@ fn open(base: &Path) -> (TempDir, Arc<SledStore>) {
 
 fn reopen(folder: &TempDir) -> Arc<SledStore> {
     Arc::new(SledStore::open(folder.path(), SledOptions::default()).unwrap())
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

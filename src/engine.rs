@@ -134,13 +134,8 @@ impl Engine {
         let mut live = LiveRun::new(run, definition, &folder);
         // Held until the run is listed: a worker that gets its first job at once would list another view of it.
         let mut runs = self.inner.runs.lock().await;
+        self.inner.execute(&mut live, Command::StartRun(started), Cause::default()).await?;
         lock(&self.inner.pools).insert(run, Arc::new(pool));
-        if let Err(error) =
-            self.inner.execute(&mut live, Command::StartRun(started), Cause::default()).await
-        {
-            lock(&self.inner.pools).remove(&run);
-            return Err(error);
-        }
         runs.insert(run, Arc::new(tokio::sync::Mutex::new(live)));
         drop(runs);
         Ok(run)

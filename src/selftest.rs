@@ -30,7 +30,7 @@ use crate::engine::EngineError;
 use crate::store::StoreError;
 pub use crate::store::sled::BARRIER;
 pub use child::{Program, Role, said_lines};
-pub use damage::Damages;
+pub use damage::{Damages, copy_folder};
 pub use disk::DiskFacts;
 pub use inspect::inspect;
 pub use kills::Kills;

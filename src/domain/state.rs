@@ -108,6 +108,21 @@ impl Phase {
             Self::Ended(_) => "ended",
         }
     }
+
+    /// Whether a run that stands here has begun and is not over: then it can fail and be cancelled.
+    const fn goes_on(&self) -> bool {
+        match self {
+            Self::New | Self::Cancelled | Self::Ended(_) => false,
+            Self::BetweenCycles
+            | Self::Selecting
+            | Self::Annotating { .. }
+            | Self::Gating
+            | Self::Training
+            | Self::SelectingModel { .. }
+            | Self::Accepting
+            | Self::Closing => true,
+        }
+    }
 }
 
 /// A cycle in one line.
@@ -234,31 +249,11 @@ impl Run {
                 self.check_cycle_end(ended).map_err(illegal)?;
                 self.phase = Phase::BetweenCycles;
             }
-            (
-                Phase::BetweenCycles
-                | Phase::Selecting
-                | Phase::Annotating { .. }
-                | Phase::Gating
-                | Phase::Training
-                | Phase::SelectingModel { .. }
-                | Phase::Accepting
-                | Phase::Closing,
-                Event::CycleFailed(failed),
-            ) => {
+            (phase, Event::CycleFailed(failed)) if phase.goes_on() => {
                 self.failed = Some(failed.clone());
                 return Ok(());
             }
-            (
-                Phase::BetweenCycles
-                | Phase::Selecting
-                | Phase::Annotating { .. }
-                | Phase::Gating
-                | Phase::Training
-                | Phase::SelectingModel { .. }
-                | Phase::Accepting
-                | Phase::Closing,
-                Event::CycleCancelled(_),
-            ) => self.phase = Phase::Cancelled,
+            (phase, Event::CycleCancelled(_)) if phase.goes_on() => self.phase = Phase::Cancelled,
             (Phase::Cancelled | Phase::BetweenCycles, Event::RunEnded(ended)) => {
                 self.check_run_end(ended).map_err(illegal)?;
                 self.phase = Phase::Ended(ended.reason);

@@ -145,19 +145,7 @@ impl LiveRun {
     /// What it looks like from outside; `jobs` are those of every run.
     pub(super) fn status(&self, paused: bool, jobs: &[Job]) -> RunStatus {
         let run = &self.run;
-        let ended = match run.phase {
-            Phase::Ended(reason) => Some(reason),
-            Phase::New
-            | Phase::BetweenCycles
-            | Phase::Selecting
-            | Phase::Annotating { .. }
-            | Phase::Gating
-            | Phase::Training
-            | Phase::SelectingModel { .. }
-            | Phase::Accepting
-            | Phase::Closing
-            | Phase::Cancelled => None,
-        };
+        let ended = if let Phase::Ended(reason) = run.phase { Some(reason) } else { None };
         let jobs = jobs.iter().filter(|job| job.cycle.run == run.id);
         // A failed step that was given new tries has not failed for good any more.
         let stands_still = jobs.clone().all(|job| job.status == JobStatus::Dead);

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// A training on paper: its only checkpoint is named after the cycle.
@@ -147,6 +148,12 @@ async fn smooth_digest() -> Digest {
 /// Works on the run until it stands still.
 async fn settle(engine: &Engine, run: RunId) -> RunStatus {
     finish(engine, run).await
+}
+
+/// The same beside what the story goes on to do.
+fn settle_beside(engine: &Engine, run: RunId) -> JoinHandle<RunStatus> {
+    let engine = engine.clone();
+    tokio::spawn(async move { settle(&engine, run).await })
 }
 
 #[tokio::test(start_paused = true)]
@@ -380,10 +387,7 @@ async fn a_long_step_keeps_its_lease_under_a_live_process() {
     let (training, began, go) = held_training();
     let engine = world.engine().reactor(JobKind::Train, training).build();
     let run = world.start(&engine).await;
-    let work = tokio::spawn({
-        let engine = engine.clone();
-        async move { settle(&engine, run).await }
-    });
+    let work = settle_beside(&engine, run);
     until(|| began.try_recv().is_ok()).await;
     // Ten leases go by; a thief who comes now and then never finds the job free.
     for _ in 0..100 {
@@ -412,10 +416,7 @@ async fn a_worker_that_was_stopped_while_its_lease_ran_out_is_told_and_nothing_i
     let (training, began, go) = held_training();
     let engine = world.engine().reactor(JobKind::Train, training).build();
     let run = world.start(&engine).await;
-    let work = tokio::spawn({
-        let engine = engine.clone();
-        async move { settle(&engine, run).await }
-    });
+    let work = settle_beside(&engine, run);
     until(|| began.try_recv().is_ok()).await;
     // Nothing of the engine runs between these lines: to the others it is a process that was stopped for an hour.
     let request = LeaseRequest {
@@ -446,10 +447,7 @@ async fn a_cancelled_run_ends_at_once_and_the_step_under_way_is_refused() {
     let (training, began, _go) = held_training();
     let engine = world.engine().reactor(JobKind::Train, training).build();
     let run = world.start(&engine).await;
-    let work = tokio::spawn({
-        let engine = engine.clone();
-        async move { settle(&engine, run).await }
-    });
+    let work = settle_beside(&engine, run);
     until(|| began.try_recv().is_ok()).await;
     engine.cancel(run, "wrong pool").await.unwrap();
     let status = work.await.unwrap();
@@ -476,10 +474,7 @@ async fn a_step_that_answers_after_its_run_was_cancelled_is_not_heard() {
     });
     let engine = world.engine().reactor(JobKind::Train, deaf).build();
     let run = world.start(&engine).await;
-    let work = tokio::spawn({
-        let engine = engine.clone();
-        async move { settle(&engine, run).await }
-    });
+    let work = settle_beside(&engine, run);
     until(|| beginning.try_recv().is_ok()).await;
     engine.cancel(run, "wrong pool").await.unwrap();
     drop(go);
@@ -494,10 +489,7 @@ async fn a_paused_run_ends_its_step_and_waits_for_resume() {
     let (training, began, go) = held_training();
     let engine = world.engine().reactor(JobKind::Train, training).build();
     let run = world.start(&engine).await;
-    let work = tokio::spawn({
-        let engine = engine.clone();
-        async move { settle(&engine, run).await }
-    });
+    let work = settle_beside(&engine, run);
     until(|| began.try_recv().is_ok()).await;
     engine.pause(run).await.unwrap();
     drop(go);

@@ -5,16 +5,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-/// A folder whose run is over.
-fn ended() -> Folder {
-    let folder = Folder::new();
-    assert!(folder.run(&[]).status.success());
-    folder
-}
-
 #[test]
 fn a_link_in_the_state_directory_is_refused_before_anything_is_written_through_it() {
-    let folder = ended();
+    let folder = Folder::ended();
     let artifacts = fs::read_dir(folder.path("state/artifacts")).unwrap();
     let artifact = artifacts.last().unwrap().unwrap().file_name().into_string().unwrap();
     let artifact = format!("artifacts/{artifact}");
@@ -41,7 +34,7 @@ fn modified(path: &Path) -> std::time::SystemTime {
 
 #[test]
 fn a_copy_with_a_link_in_it_is_refused() {
-    let folder = ended();
+    let folder = Folder::ended();
     fs::create_dir(folder.path("copy")).unwrap();
     symlink(folder.path("state/log"), folder.path("copy/log")).unwrap();
     let output = folder.gleaner(&["repair", "--copy", "copy"]).output().unwrap();
@@ -50,11 +43,8 @@ fn a_copy_with_a_link_in_it_is_refused() {
 
 #[test]
 fn a_model_that_became_a_link_is_damage() {
-    let folder = ended();
-    let status = folder.gleaner(&["status", "--json"]).output().unwrap();
-    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    let digest = status["production"].as_str().unwrap();
-    let model = folder.path("state/artifacts").join(&digest[..2]).join(&digest[2..]);
+    let folder = Folder::ended();
+    let (digest, model) = folder.production_model();
     fs::rename(&model, folder.path("outside")).unwrap();
     symlink(folder.path("outside"), &model).unwrap();
     let repaired = folder.gleaner(&["repair"]).output().unwrap();
@@ -64,7 +54,7 @@ fn a_model_that_became_a_link_is_damage() {
 
 #[test]
 fn a_link_in_the_place_of_the_socket_is_replaced_and_not_followed() {
-    let folder = ended();
+    let folder = Folder::ended();
     folder.write("outside", "mine");
     symlink(folder.path("outside"), folder.path("state/control.sock")).unwrap();
     assert!(folder.run(&[]).status.success());

@@ -48,6 +48,13 @@ impl Folder {
         folder
     }
 
+    /// A folder whose run is over.
+    pub(crate) fn ended() -> Self {
+        let folder = Self::new();
+        assert!(folder.run(&[]).status.success());
+        folder
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.0.path()
     }
@@ -95,10 +102,21 @@ impl Folder {
     }
 
     pub(crate) fn digest(&self) -> String {
-        let status = self.gleaner(&["status", "--json"]).output().unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        let status = self.status();
         assert_eq!(status["state"], "ended", "{status}");
         status["semantic_digest"].as_str().unwrap().to_owned()
+    }
+
+    /// The production model's digest, and its file.
+    pub(crate) fn production_model(&self) -> (String, PathBuf) {
+        let digest = self.status()["production"].as_str().unwrap().to_owned();
+        let model = self.path("state/artifacts").join(&digest[..2]).join(&digest[2..]);
+        (digest, model)
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let status = self.gleaner(&["status", "--json"]).output().unwrap();
+        serde_json::from_slice(&status.stdout).unwrap()
     }
 }
 

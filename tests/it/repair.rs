@@ -1,9 +1,9 @@
 //! `gleaner repair`: what a person does whose state directory was damaged, with a copy of it and without.
 
 use crate::program::{Folder, STATE, WRONG, smooth, stderr, told};
+use gleaner::selftest::copy_folder;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::process::Output;
 
 fn repair(folder: &Folder, arguments: &[&str]) -> String {
@@ -18,23 +18,9 @@ fn status(folder: &Folder) -> Output {
 
 /// A folder whose run is over, and its state copied.
 fn ended() -> Folder {
-    let folder = Folder::new();
-    assert!(folder.run(&[]).status.success());
-    copy(&folder.path("state"), &folder.path("copy"));
+    let folder = Folder::ended();
+    copy_folder(&folder.path("state"), &folder.path("copy")).unwrap();
     folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else if path.is_file() {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 /// Overwrites the log, once, where the event with these words is.
@@ -93,10 +79,7 @@ fn without_a_copy_the_run_goes_on_from_what_is_left_and_ends_as_it_would_have() 
 #[test]
 fn a_model_that_is_gone_comes_from_the_copy_or_is_named() {
     let folder = ended();
-    let output = folder.gleaner(&["status", "--json"]).output().unwrap();
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let digest = status["production"].as_str().unwrap();
-    let model = folder.path("state/artifacts").join(&digest[..2]).join(&digest[2..]);
+    let (digest, model) = folder.production_model();
     fs::write(&model, b"not a model").unwrap();
     let said = repair(&folder, &[]);
     assert!(said.contains(&format!("lost: artifact {digest}")), "{said}");

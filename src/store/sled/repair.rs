@@ -71,15 +71,14 @@ pub struct Repaired {
 /// Repairs the state directory `state`, with the help of `copy`, an earlier or later copy of it.
 ///
 /// # Errors
-/// [`StoreError::Locked`], [`StoreError::TooNew`], [`StoreError::Link`], or [`StoreError::Backend`] if the new directory cannot be written; the
-/// old one is as it was then.
+/// [`StoreError::Locked`], [`StoreError::TooNew`], [`StoreError::Link`], or [`StoreError::Backend`] if the new directory
+/// cannot be written; the old one is as it was then.
 pub async fn repair(
     state: &Path,
     copy: Option<&Path>,
     options: SledOptions,
 ) -> Result<Repair, StoreError> {
     copy.map_or(Ok(()), refuse_links)?;
-    refuse_links(state)?;
     let cause = match examine(state, options.clone()).await {
         Ok(damaged) if damaged.is_empty() => return Ok(Repair::Healthy),
         Ok(damaged) => {
@@ -91,7 +90,11 @@ pub async fn repair(
                 damaged.into_iter().filter(|digest| !sources.restore(digest, &artifacts)).collect();
             return Ok(Repair::Artifacts { restored: sources.restored, missing });
         }
-        Err(cause @ (StoreError::Locked { .. } | StoreError::TooNew { .. })) => return Err(cause),
+        Err(
+            cause @ (StoreError::Locked { .. }
+            | StoreError::TooNew { .. }
+            | StoreError::Link { .. }),
+        ) => return Err(cause),
         Err(cause) => cause,
     };
     let _lock = lock_only(state, &options.holder)?;
