@@ -1,130 +1,284 @@
-//! The data selector: stored scores in, picks out.
+//! The data selector: what is known about candidates in, picks out.
 //!
-//! Pure: a selection is a function of the candidates' probabilities, the parameters and the seed, and of nothing else, so
-//! any past batch can be derived again, bit for bit, from its artifacts. The order in which candidates are given makes no
-//! difference, and ties break by sample id. One file per family of strategies; where probabilities come from is not known here.
+//! Pure: a selection is a function of the candidates' outputs, the labelled samples, the parameters and the seed, and of
+//! nothing else, so any past batch can be derived again, bit for bit, from its artifacts, on any number of threads. Ties
+//! break by sample id. Where outputs come from is not known here.
+//!
+//! | to find | open |
+//! |---|---|
+//! | what a strategy is, and how to write one | [`Strategy`], `strategy.rs` |
+//! | what it may look at | [`View`], `view.rs` |
+//! | from a name to a strategy | [`build`](build()), `build.rs` |
+//! | the highest scores of a pool of any size | `top_k.rs` |
+//! | the random arm that measures | `audit.rs` |
+//! | the first batch | `cold_start.rs` |
+//! | a family of strategies | the file of its name |
 
 mod audit;
+mod build;
 mod cold_start;
+mod error;
 mod random;
+mod strategy;
+mod top_k;
 mod uncertainty;
+mod view;
 
 pub use audit::audit_size;
+pub use build::build;
 pub use cold_start::{ColdStartRequest, cold_start};
+pub use error::SelectorError;
+pub use strategy::{Chosen, Needs, Picks, Plan, Scores, Strategy};
+pub use top_k::top_k;
+pub use view::{Labelled, Output, Queries, SampleIds, View};
 
-use crate::domain::definition::Strategy;
 use crate::domain::event::{Arm, Pick};
-use crate::domain::ids::{CycleNumber, SampleId};
-use crate::domain::matrix::Matrix;
+use crate::domain::ids::SampleId;
+use crate::domain::rows::Runs;
 use crate::metrics;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What to choose from, and how.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SelectRequest<'a> {
-    /// The rule that scores.
-    pub strategy: Strategy,
-    /// The samples without a label, each once, in any order.
-    pub candidates: &'a [SampleId],
-    /// The model's class probabilities; row i belongs to candidate i. Not needed by [`Strategy::Random`].
-    pub probabilities: Option<&'a Matrix>,
+    /// The rule.
+    pub strategy: &'a dyn Strategy,
+    /// Its name, as events write it.
+    pub name: &'a str,
+    /// The candidates and what is known about them.
+    pub view: &'a View<'a>,
     /// How many to pick, both arms together; fewer where there are fewer candidates.
     pub batch: usize,
     /// How many of them the audit arm picks, see [`audit_size`].
     pub audit: usize,
-    /// The run's seed.
-    pub seed: u64,
-    /// The cycle that picks.
-    pub cycle: CycleNumber,
 }
 
 /// What was chosen, with what an auditor needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
-    /// The name of the strategy, for example `margin`.
-    pub strategy: &'static str,
+    /// The strategy as workflows write it, for example `margin`.
+    pub strategy: String,
     /// The version of its definition; raised whenever the same inputs would give other picks.
     pub version: u32,
-    /// Its parameters, as text.
+    /// Its parameters and remarks, as text.
     pub parameters: BTreeMap<String, String>,
     /// Strategy arm first, by rank; then the audit arm.
     pub picks: Vec<Pick>,
     /// The lowest score that the strategy arm still picked; `None` where it picked nothing.
     pub cutoff: Option<f64>,
-    /// The strategy's score of each candidate, in the order of the request; empty for a cold start.
-    pub scores: Vec<f64>,
 }
 
-/// The name of a strategy, as workflows and events write it.
-#[must_use]
-pub const fn name(strategy: Strategy) -> &'static str {
-    match strategy {
-        Strategy::Random => "random",
-        Strategy::LeastConfidence => "least_confidence",
-        Strategy::Margin => "margin",
-        Strategy::Entropy => "entropy",
-    }
-}
+/// Given the score of each candidate in turn, in pieces. Candidates of the audit arm have none: NaN.
+pub type KeepScores<'k> = &'k mut dyn FnMut(&[f64]) -> Result<(), SelectorError>;
 
 /// Picks a batch.
 ///
 /// The audit arm is drawn first, uniformly without replacement from all candidates, and those samples are out of the
 /// strategy's reach: so its labels measure the production model without bias, whatever the strategy does. The strategy
-/// then takes the highest scores among the rest. A batch larger than the pool takes every candidate.
+/// then picks among the rest. A batch larger than the pool takes every candidate, and says so in `parameters`.
+///
+/// `keep` is given the scores of a strategy that scores each candidate; others never call it.
 ///
 /// # Errors
-/// [`SelectorError`]: no candidates, an audit arm larger than the batch, or probabilities that are none.
-pub fn select(request: &SelectRequest<'_>) -> Result<Selection, SelectorError> {
-    let candidates = request.candidates;
-    check_candidates(candidates, request.batch)?;
-    if request.audit > request.batch {
-        return Err(SelectorError::AuditTooLarge { audit: request.audit, batch: request.batch });
+/// [`SelectorError`]: no candidates, an audit arm larger than the batch, or whatever the strategy finds missing or wrong.
+pub fn select(
+    request: &SelectRequest<'_>,
+    keep: Option<KeepScores<'_>>,
+) -> Result<Selection, SelectorError> {
+    let SelectRequest { strategy, name, view, batch, audit } = *request;
+    if view.is_empty() {
+        return Err(SelectorError::NoCandidates);
     }
-    let scores = match request.strategy {
-        Strategy::Random => random::scores(candidates, request.seed, request.cycle),
-        strategy @ (Strategy::LeastConfidence | Strategy::Margin | Strategy::Entropy) => {
-            let probabilities = request
-                .probabilities
-                .ok_or(SelectorError::NoProbabilities { strategy: name(strategy) })?;
-            uncertainty::scores(strategy, candidates, probabilities)?
-        }
+    if batch == 0 {
+        return Err(SelectorError::EmptyBatch);
+    }
+    if audit > batch {
+        return Err(SelectorError::AuditTooLarge { audit, batch });
+    }
+    if let Some(index) = view.first_out_of_order() {
+        let sample = view.sample(index);
+        let twice = index > 0 && view.id(index) == view.id(index - 1);
+        return Err(if twice {
+            SelectorError::DuplicateCandidate { sample }
+        } else {
+            SelectorError::Order { sample }
+        });
+    }
+    check_view(strategy, view)?;
+    let audited = audit::draw(view, audit);
+    let hidden: BTreeSet<usize> = audited.iter().copied().collect();
+    let visible = Runs::all_but(view.len(), hidden.iter().copied());
+    let rest = view.only(&visible);
+    let seen = if hidden.is_empty() { view } else { &rest };
+    let count = (batch - audit).min(seen.len());
+    let picked = if count == 0 {
+        Picks::default()
+    } else {
+        let mut keep =
+            keep.map(|keep| WithGaps { keep, hidden: &hidden, next: 0, len: view.len() });
+        pick(strategy, seen, count, keep.as_mut())?
     };
-    let audit = audit::draw(candidates, request.audit, request.seed, request.cycle);
-    let drawn: BTreeSet<&SampleId> = audit.iter().map(|pick| &pick.sample).collect();
-    let mut rest: Vec<(f64, &SampleId)> = scores
-        .iter()
-        .copied()
-        .zip(candidates)
-        .filter(|(_, sample)| !drawn.contains(sample))
-        .collect();
-    // Scores are finite, so this order is total; ids differ, so it is the same for any order of candidates.
-    rest.sort_unstable_by(|(a, first), (b, second)| b.total_cmp(a).then(first.cmp(second)));
-    let seen = rest.len();
-    rest.truncate(request.batch - request.audit);
-    let probability = matches!(request.strategy, Strategy::Random).then(|| share(rest.len(), seen));
-    let cutoff = rest.last().map(|&(score, _)| score);
+    check_picks(&picked, seen.len(), count)?;
+    let cutoff = picked.chosen.iter().map(|chosen| chosen.score).reduce(f64::min);
+    let mut parameters = picked.remarks;
+    parameters.insert("batch".to_owned(), batch.to_string());
+    parameters.insert("audit".to_owned(), audit.to_string());
+    let short = batch.saturating_sub(audited.len() + picked.chosen.len());
+    if short > 0 {
+        let taken = batch - short;
+        parameters
+            .insert("short".to_owned(), format!("{taken} picks where {batch} were asked for"));
+    }
     let mut picks: Vec<Pick> = (1..)
-        .zip(rest)
-        .map(|(rank, (score, sample))| Pick {
-            sample: sample.clone(),
+        .zip(&picked.chosen)
+        .map(|(rank, chosen)| Pick {
+            sample: seen.sample(chosen.index),
             arm: Arm::Strategy,
-            score: Some(score),
+            score: Some(chosen.score),
             rank,
-            probability,
+            probability: chosen.probability,
         })
         .collect();
-    picks.extend(audit);
-    Ok(Selection {
-        strategy: name(request.strategy),
-        version: 1,
-        parameters: BTreeMap::from([
-            ("batch".to_owned(), request.batch.to_string()),
-            ("audit".to_owned(), request.audit.to_string()),
-        ]),
-        picks,
-        cutoff,
-        scores,
-    })
+    let probability = Some(share(audited.len(), view.len()));
+    picks.extend((1..).zip(audited).map(|(rank, index)| Pick {
+        sample: view.sample(index),
+        arm: Arm::Audit,
+        score: None,
+        rank,
+        probability,
+    }));
+    let version = strategy.version();
+    Ok(Selection { strategy: name.to_owned(), version, parameters, picks, cutoff })
+}
+
+/// The picks of a strategy, whatever it plans.
+pub(crate) fn pick(
+    strategy: &dyn Strategy,
+    view: &View<'_>,
+    count: usize,
+    keep: Option<&mut WithGaps<'_, '_>>,
+) -> Result<Picks, SelectorError> {
+    match strategy.plan(view, count)? {
+        Plan::Picks(picks) => Ok(picks),
+        Plan::Scores(scores) => {
+            let mut keep = keep;
+            let mut give = |piece: &[f64]| keep.as_mut().map_or(Ok(()), |keep| keep.give(piece));
+            let chosen = top_k(view, &scores, count, Some(&mut give))?;
+            if let Some(keep) = keep {
+                keep.finish()?;
+            }
+            Ok(Picks { chosen, remarks: BTreeMap::new() })
+        }
+    }
+}
+
+/// Hands scores on, with NaN in the places of candidates that the strategy did not see.
+pub(crate) struct WithGaps<'k, 'h> {
+    keep: KeepScores<'k>,
+    hidden: &'h BTreeSet<usize>,
+    next: usize,
+    len: usize,
+}
+
+impl WithGaps<'_, '_> {
+    fn give(&mut self, scores: &[f64]) -> Result<(), SelectorError> {
+        if self.hidden.is_empty() {
+            return (self.keep)(scores);
+        }
+        let mut piece = Vec::with_capacity(scores.len());
+        for &score in scores {
+            while self.hidden.contains(&self.next) {
+                piece.push(f64::NAN);
+                self.next += 1;
+            }
+            piece.push(score);
+            self.next += 1;
+        }
+        (self.keep)(&piece)
+    }
+
+    fn finish(&mut self) -> Result<(), SelectorError> {
+        if self.hidden.is_empty() || self.next == self.len {
+            return Ok(());
+        }
+        (self.keep)(&vec![f64::NAN; self.len - self.next])
+    }
+}
+
+/// Everything that the strategy needs must be there, in the right number of rows, before anything is worked out.
+fn check_view(strategy: &dyn Strategy, view: &View<'_>) -> Result<(), SelectorError> {
+    let needs = strategy.needs();
+    for output in needs.outputs.iter().chain(&needs.labelled) {
+        check_rows(output, view.output(output)?, view.len())?;
+    }
+    for output in &needs.labelled {
+        let (rows, labels) = (view.labelled(output)?.rows(), view.labelled.classes.len());
+        if rows != labels {
+            return Err(SelectorError::Labels { candidates: rows, labels });
+        }
+    }
+    if needs.members {
+        if view.members.len() < 2 {
+            return Err(SelectorError::NoMembers { members: view.members.len() });
+        }
+        let widths: BTreeSet<usize> =
+            view.members.iter().map(|member| member.rows.cols()).collect();
+        for member in &view.members {
+            check_rows("a committee's member", member, view.len())?;
+            if widths.len() > 1 {
+                let rows = member.rows.rows();
+                let columns = member.rows.cols();
+                let output = "a member as wide as the others".to_owned();
+                return Err(SelectorError::Shape { output, candidates: view.len(), rows, columns });
+            }
+        }
+    }
+    if needs.seconds {
+        let seconds = view.seconds.as_ref().ok_or(SelectorError::Missing {
+            what: "the seconds that an annotation takes",
+            way_out: "name the pool's column in `pool.seconds_column`",
+        })?;
+        if seconds.len() != view.len() {
+            let (candidates, labels) = (view.len(), seconds.len());
+            return Err(SelectorError::Labels { candidates, labels });
+        }
+    }
+    if needs.queries && view.queries.is_none() {
+        return Err(SelectorError::Missing {
+            what: "a database to query",
+            way_out: "build with `--features sql`",
+        });
+    }
+    Ok(())
+}
+
+fn check_rows(name: &str, output: &Output<'_>, candidates: usize) -> Result<(), SelectorError> {
+    let (rows, columns) = (output.rows.rows(), output.rows.cols());
+    if rows == candidates && columns > 0 {
+        return Ok(());
+    }
+    Err(SelectorError::Shape { output: name.to_owned(), candidates, rows, columns })
+}
+
+/// Strategies may be anybody's: what they picked is held against what they were asked for.
+fn check_picks(picked: &Picks, candidates: usize, count: usize) -> Result<(), SelectorError> {
+    let bad = |what: String| Err(SelectorError::BadPick { what });
+    if picked.chosen.len() > count {
+        return bad(format!("{} samples where {count} were asked for", picked.chosen.len()));
+    }
+    let mut seen = HashSet::with_capacity(picked.chosen.len());
+    for chosen in &picked.chosen {
+        if chosen.index >= candidates {
+            return bad(format!("candidate number {} of {candidates}", chosen.index));
+        }
+        if !seen.insert(chosen.index) {
+            return bad(format!("candidate number {} twice", chosen.index));
+        }
+        if !chosen.score.is_finite() {
+            return bad(format!("a sample for a score of {}", chosen.score));
+        }
+    }
+    Ok(())
 }
 
 fn check_candidates(candidates: &[SampleId], batch: usize) -> Result<(), SelectorError> {
@@ -147,93 +301,8 @@ fn share(part: usize, whole: usize) -> f64 {
     metrics::share(part as u64, whole as u64)
 }
 
-/// Why nothing was picked.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SelectorError {
-    /// Nothing to choose from.
-    #[error("there are no candidates: every sample of the pool has a label")]
-    NoCandidates,
-    /// Nothing to choose.
-    #[error("the batch size is 0; it must be at least 1")]
-    EmptyBatch,
-    /// One sample twice.
-    #[error("the sample {sample} is twice among the candidates")]
-    DuplicateCandidate {
-        /// Which.
-        sample: SampleId,
-    },
-    /// More audit picks than picks.
-    #[error("the audit arm of {audit} samples is larger than the batch of {batch}")]
-    AuditTooLarge {
-        /// The audit arm.
-        audit: usize,
-        /// The batch.
-        batch: usize,
-    },
-    /// The strategy needs a model.
-    #[error(
-        "the strategy {strategy} needs the probabilities of a model; only `random` does without"
-    )]
-    NoProbabilities {
-        /// Its name.
-        strategy: &'static str,
-    },
-    /// The matrix belongs to other candidates.
-    #[error(
-        "{candidates} candidates, but a probability matrix of {rows} rows and {columns} columns; one row for each \
-         candidate and at least one column are expected"
-    )]
-    Shape {
-        /// How many candidates.
-        candidates: usize,
-        /// How many rows.
-        rows: usize,
-        /// How many columns.
-        columns: usize,
-    },
-    /// A value that is no probability.
-    #[error(
-        "the model gives sample {sample} the probability {value} for class number {class}; a number in [0, 1] is \
-         expected. Check the model's training and its input"
-    )]
-    NotAProbability {
-        /// Which sample.
-        sample: SampleId,
-        /// The column.
-        class: usize,
-        /// The value.
-        value: f32,
-    },
-    /// A row that is no distribution.
-    #[error(
-        "the model's probabilities for sample {sample} sum to {sum}, not to 1 (within 0.001); are they logits?"
-    )]
-    NotADistribution {
-        /// Which sample.
-        sample: SampleId,
-        /// The sum.
-        sum: f64,
-    },
-    /// Labels of other candidates.
-    #[error("{candidates} candidates, but {labels} labels")]
-    Labels {
-        /// How many candidates.
-        candidates: usize,
-        /// How many labels.
-        labels: usize,
-    },
-    /// A per-class start without labels.
-    #[error(
-        "a start with {per_class} samples of each class needs candidates whose labels are known, and there are none; \
-         use `selector.seed_batch` instead of `selector.seed_per_class`"
-    )]
-    NoKnownLabels {
-        /// How many of each class were wanted.
-        per_class: usize,
-    },
-}
-
+#[cfg(test)]
+mod test_support;
 #[cfg(test)]
 #[path = "data_selector/tests.rs"]
 mod tests;

@@ -12,6 +12,8 @@
 //! | what is a unit of work, when is it tried again? | [`job`] |
 //! | when is a target met? | [`kpi`] |
 //! | what did the workflow ask for? | [`definition`] |
+//! | what is a selection strategy called, and what does it take? | [`strategy`] |
+//! | how are numbers held? | [`matrix`], [`rows`] |
 //! | where does chance come from? | [`chance`] |
 //! | how are old events read? | [`upcast`] |
 //! | which word was meant? | [`nearest`] |
@@ -28,6 +30,8 @@ pub mod job;
 pub mod kpi;
 pub mod matrix;
 pub mod nearest;
+pub mod rows;
 pub mod state;
+pub mod strategy;
 pub mod time;
 pub mod upcast;

@@ -30,7 +30,7 @@ pub mod status;
 use crate::artifacts::Artifacts;
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
-use crate::domain::definition::{ColdStart, Definition, SelectorModel, Strategy};
+use crate::domain::definition::{ColdStart, Definition, SelectorModel};
 use crate::domain::event::{CycleCancelled, RunStarted};
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
 use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
@@ -491,14 +491,6 @@ async fn blocking<T: Send + 'static, E: Send + 'static>(
 /// The content of a mutex whose users leave it consistent at every step.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether the strategy needs a model's scores.
-const fn needs_scores(strategy: Strategy) -> bool {
-    match strategy {
-        Strategy::Random => false,
-        Strategy::LeastConfidence | Strategy::Margin | Strategy::Entropy => true,
-    }
 }
 
 /// A path of the workflow, resolved.

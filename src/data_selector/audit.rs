@@ -2,10 +2,11 @@
 //!
 //! Accuracy on an actively chosen batch says how hard that batch is, not how good the model is.
 
-use super::share;
-use crate::domain::chance::Chance;
-use crate::domain::event::{Arm, Pick};
-use crate::domain::ids::{CycleNumber, SampleId};
+use super::View;
+use rayon::prelude::*;
+
+/// Candidates that one thread draws for at a time.
+const PIECE: usize = 32 * 1024;
 
 /// How many of a batch of `batch` the audit arm picks: `batch * fraction`, rounded to the nearest (halves up).
 ///
@@ -28,27 +29,24 @@ pub fn audit_size(batch: usize, fraction: f64) -> usize {
 }
 
 /// Draws `size` candidates uniformly without replacement, or all where there are fewer: those with the lowest draws of
-/// the purpose "audit". The recorded probability is that of any candidate to be drawn.
-pub(super) fn draw(
-    candidates: &[SampleId],
-    size: usize,
-    seed: u64,
-    cycle: CycleNumber,
-) -> Vec<Pick> {
-    let chance = Chance { seed, cycle, purpose: "audit" };
-    let mut order: Vec<(u64, &SampleId)> =
-        candidates.iter().map(|sample| (chance.draw(sample.as_str()), sample)).collect();
-    order.sort_unstable();
-    order.truncate(size);
-    let probability = Some(share(order.len(), candidates.len()));
-    (1..)
-        .zip(order)
-        .map(|(rank, (_, sample))| Pick {
-            sample: sample.clone(),
-            arm: Arm::Audit,
-            score: None,
-            rank,
-            probability,
+/// the purpose "audit", lowest first; equal draws in the order of ids. Takes memory for the batch.
+pub(super) fn draw(view: &View<'_>, size: usize) -> Vec<usize> {
+    let chance = view.chance("audit");
+    let pieces: Vec<usize> = (0..view.len()).step_by(PIECE).collect();
+    let lowest = |mut draws: Vec<(u64, usize)>| {
+        draws.sort_unstable();
+        draws.truncate(size);
+        draws
+    };
+    let draws = pieces
+        .into_par_iter()
+        .map(|first| {
+            let piece = first..(first + PIECE).min(view.len());
+            lowest(piece.map(|index| (chance.draw(&view.id(index)), index)).collect())
         })
-        .collect()
+        .reduce(Vec::new, |mut all, more| {
+            all.extend(more);
+            lowest(all)
+        });
+    draws.into_iter().map(|(_, index)| index).collect()
 }

@@ -77,5 +77,5 @@ pub fn cold_start(request: &ColdStartRequest<'_>) -> Result<Selection, SelectorE
         })
         .collect();
     let parameters = BTreeMap::from([(parameter.to_owned(), size.to_string())]);
-    Ok(Selection { strategy, version: 1, parameters, picks, cutoff: None, scores: vec![] })
+    Ok(Selection { strategy: strategy.to_owned(), version: 1, parameters, picks, cutoff: None })
 }

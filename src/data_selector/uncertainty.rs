@@ -1,54 +1,66 @@
 //! Uncertainty sampling: label what the model is least sure of.
 //!
-//! D. D. Lewis and W. A. Gale (1994), "A sequential algorithm for training text classifiers", SIGIR; the three measures as
-//! in B. Settles (2009), "Active learning literature survey", section 3.1. Higher scores are more uncertain. For two
-//! classes all three rank alike.
+//! D. D. Lewis and W. A. Gale (1994), "A sequential algorithm for training text classifiers", SIGIR; the measures as in
+//! B. Settles (2009), "Active learning literature survey", section 3.1. Higher scores are more uncertain. For two
+//! classes all of them rank alike. `O(nk)` for n candidates and k classes, memory for the batch.
 
-use super::SelectorError;
-use crate::domain::definition::Strategy;
+use super::strategy::{Needs, Plan, Strategy};
+use super::{SelectorError, View};
 use crate::domain::ids::SampleId;
-use crate::domain::matrix::Matrix;
 
 /// How far from 1 the sum of a row may be: probabilities travel as `f32`.
 const SUM_TOLERANCE: f64 = 1e-3;
 
-/// One score for each candidate, finite, never -0.
-pub(super) fn scores(
-    strategy: Strategy,
-    candidates: &[SampleId],
-    probabilities: &Matrix,
-) -> Result<Vec<f64>, SelectorError> {
-    if probabilities.rows() != candidates.len() || probabilities.cols() == 0 {
-        return Err(SelectorError::Shape {
-            candidates: candidates.len(),
-            rows: probabilities.rows(),
-            columns: probabilities.cols(),
-        });
+/// How uncertain a distribution is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Measure {
+    LeastConfidence,
+    Margin,
+    Entropy,
+    Ratio,
+}
+
+/// The most uncertain by a measure of the model's probabilities.
+pub(super) struct Uncertainty {
+    pub(super) measure: Measure,
+    pub(super) calibrated: bool,
+}
+
+impl Strategy for Uncertainty {
+    fn needs(&self) -> Needs {
+        Needs { calibrated: self.calibrated, ..Needs::output("probabilities") }
     }
-    let measure = match strategy {
-        Strategy::LeastConfidence => least_confidence,
-        Strategy::Entropy => entropy,
-        // Random never comes here: it asks for no probabilities.
-        Strategy::Margin | Strategy::Random => margin,
-    };
-    let rows = candidates.iter().zip(probabilities.iter_rows());
-    rows.map(|(sample, row)| {
-        check(sample, row)?;
-        Ok(measure(row) + 0.0) // -0 + 0 is 0
-    })
-    .collect()
+
+    fn plan<'v>(&'v self, view: &'v View<'v>, _: usize) -> Result<Plan<'v>, SelectorError> {
+        let classes = view.output("probabilities")?.rows.cols();
+        let measure = match self.measure {
+            Measure::LeastConfidence => least_confidence,
+            Measure::Margin => margin,
+            Measure::Entropy => entropy,
+            Measure::Ratio => ratio,
+        };
+        Ok(Plan::scores(move |rows| {
+            let values = view.read("probabilities", rows.clone())?;
+            let rows = rows.zip(values.chunks_exact(classes));
+            rows.map(|(index, row)| {
+                check(|| view.sample(index), row)?;
+                Ok(measure(row) + 0.0) // -0 + 0 is 0
+            })
+            .collect()
+        }))
+    }
 }
 
 /// A row must be a distribution.
-fn check(sample: &SampleId, row: &[f32]) -> Result<(), SelectorError> {
+fn check(sample: impl Fn() -> SampleId, row: &[f32]) -> Result<(), SelectorError> {
     let tolerated = -SUM_TOLERANCE..=1.0 + SUM_TOLERANCE;
     let bad = row.iter().position(|&p| !tolerated.contains(&f64::from(p)));
     if let Some((class, &value)) = bad.and_then(|class| Some((class, row.get(class)?))) {
-        return Err(SelectorError::NotAProbability { sample: sample.clone(), class, value });
+        return Err(SelectorError::NotAProbability { sample: sample(), class, value });
     }
     let sum: f64 = row.iter().copied().map(f64::from).sum();
     if (sum - 1.0).abs() > SUM_TOLERANCE {
-        return Err(SelectorError::NotADistribution { sample: sample.clone(), sum });
+        return Err(SelectorError::NotADistribution { sample: sample(), sum });
     }
     Ok(())
 }
@@ -86,4 +98,10 @@ fn entropy(row: &[f32]) -> f64 {
         .map(f64::from)
         .filter(|&p| p > 0.0)
         .fold(0.0, |sum, p| sum - p * libm::log(p))
+}
+
+/// `p(second) / p(best)`; in [0, 1]. B. Settles (2009), section 3.1, as the ratio of confidence.
+fn ratio(row: &[f32]) -> f64 {
+    let (first, second) = best_two(row);
+    second / first
 }

@@ -4,6 +4,7 @@
 //! [`Definition`] is the *workflow digest* that each record carries.
 
 use super::digest::Digest;
+use super::strategy::StrategySpec;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -114,7 +115,7 @@ pub enum PoolSource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SelectorSpec {
     /// The strategy of the batch's strategy arm.
-    pub strategy: Strategy,
+    pub strategy: StrategySpec,
     /// How many samples a batch has, both arms together.
     pub batch: usize,
     /// Labels of the first cycle, before there is a model.
@@ -139,20 +140,6 @@ pub enum ColdStart {
     PerClass(usize),
     /// So many samples, drawn uniformly.
     Random(usize),
-}
-
-/// A rule that scores candidates; the highest scores are picked. See `data_selector`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// Uniformly at random.
-    Random,
-    /// 1 - the highest probability.
-    LeastConfidence,
-    /// 1 - (the highest probability - the second highest).
-    Margin,
-    /// The entropy of the probabilities, in nats.
-    Entropy,
 }
 
 /// Which model scores the candidates.

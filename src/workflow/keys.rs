@@ -5,8 +5,9 @@ use super::source::Value;
 use crate::domain::definition::{
     AnnotatorSpec, ColdStart, Definition, Direction, GateEstimator, GraphSpec, KpiMetric, KpiSpec,
     Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec, ProviderChoice, RetrySpec,
-    RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, Strategy, Task, TrainerSpec,
+    RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, Task, TrainerSpec,
 };
+use crate::domain::strategy::{StrategySpec, catalogue};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -198,12 +199,6 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
         Mode::Development => (ColdStart::PerClass(2), 0.0),
         Mode::Production => (ColdStart::Random(20), 0.1),
     };
-    let strategies = [
-        ("random", Strategy::Random),
-        ("least_confidence", Strategy::LeastConfidence),
-        ("margin", Strategy::Margin),
-        ("entropy", Strategy::Entropy),
-    ];
     let providers = [
         ("auto", ProviderChoice::Auto),
         ("cuda", ProviderChoice::Cuda),
@@ -211,7 +206,7 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
         ("cpu", ProviderChoice::Cpu),
     ];
     SelectorSpec {
-        strategy: reader.choice(("selector", "strategy"), &strategies).unwrap_or(Strategy::Margin),
+        strategy: strategy(reader),
         batch: reader.whole(("selector", "batch"), 1..=COUNT_MAX).unwrap_or(10),
         cold_start: match (per_class, random) {
             (Some(per_class), _) => ColdStart::PerClass(per_class),
@@ -229,6 +224,24 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
             .unwrap_or(ProviderChoice::Auto),
         runtime: reader.text(("selector", "runtime")),
         inference_batch: reader.whole(("selector", "inference_batch"), 1..=65_536).unwrap_or(256),
+    }
+}
+
+fn strategy(reader: &mut Reader<'_>) -> StrategySpec {
+    let key = ("selector", "strategy");
+    let default = || StrategySpec::named("margin");
+    let Some(text) = reader.text(key) else { return default() };
+    match text.parse::<StrategySpec>() {
+        Ok(strategy) => {
+            for problem in catalogue::check(&strategy) {
+                reader.refuse(key, &problem);
+            }
+            strategy
+        }
+        Err(error) => {
+            reader.refuse(key, &error.to_string());
+            default()
+        }
     }
 }
 

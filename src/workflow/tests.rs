@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::definition::*;
+use crate::domain::strategy::StrategySpec;
 use quickcheck::quickcheck;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,7 +33,10 @@ fn a_workflow_that_says_little_has_sensible_defaults() {
     let found = parse(MINIMAL, "w.toml", &[]).expect("a good workflow");
     assert_eq!((found.run.mode, found.run.seed, found.pool.seed), (Mode::Development, 0, 0));
     assert_eq!(found.selector.cold_start, ColdStart::PerClass(2));
-    assert_eq!((found.selector.batch, found.selector.strategy), (10, Strategy::Margin));
+    assert_eq!(
+        (found.selector.batch, found.selector.strategy),
+        (10, StrategySpec::named("margin"))
+    );
     assert!(found.stop.kpi && !found.kpi.gate && found.selector.audit_fraction.abs() < 1e-12);
     let found = parse(MINIMAL, "w.toml", &set(&[("run.mode", "production")])).expect("good");
     assert_eq!(found.selector.cold_start, ColdStart::Random(20));
@@ -69,7 +73,7 @@ fn overrides_take_the_place_of_what_the_file_says() {
     ]);
     let found = load(&shipped("digits.toml"), &overrides).expect("good overrides");
     assert_eq!((found.run.seed, found.pool.seed), (u64::MAX, u64::MAX));
-    assert_eq!(found.selector.strategy, Strategy::Random);
+    assert_eq!(found.selector.strategy, StrategySpec::named("random"));
     assert_eq!(found.trainer.graph, GraphSpec::Mlp(vec![32, 16]));
     assert_eq!(found.retry.lease, Duration::from_mins(2));
     let smooth = load(&shipped("digits.toml"), &[]).expect("digits.toml");
@@ -164,7 +168,7 @@ fn bad_overrides_are_problems_too() {
         (
             "selector.strategy",
             "margn",
-            "selector.strategy: \"margn\" is not one of random, least_confidence, margin, entropy; did you mean \"margin\"?",
+            "selector.strategy: there is no strategy \"margn\"; did you mean \"margin\"?",
         ),
         ("strategy", "random", "strategy: a key is `table.key`, for example selector.strategy"),
         ("a.b.c", "1", "a.b.c: a key is `table.key`, for example selector.strategy"),

@@ -1,7 +1,7 @@
 //! Picking a batch: score what is unlabelled, keep the scores, let the data selector choose.
 
 use super::scoring::score;
-use crate::data_selector::{self, ColdStartRequest, SelectRequest};
+use crate::data_selector::{self, ColdStartRequest, Output, SelectRequest, View};
 use crate::domain::command::Command;
 use crate::domain::decide::{batch_size, is_cold_start};
 use crate::domain::definition::{Mode, SelectorModel};
@@ -9,7 +9,7 @@ use crate::domain::digest::Digest;
 use crate::domain::event::BatchSelected;
 use crate::domain::ids::SampleId;
 use crate::engine::reactor::{Reactor, Step, StepError};
-use crate::engine::{needs_scores, score_table};
+use crate::engine::score_table;
 use std::collections::BTreeMap;
 
 pub(super) struct Select;
@@ -51,7 +51,7 @@ fn cold_start(
     })
     .map_err(StepError::permanent)?;
     Ok(BatchSelected {
-        strategy: selection.strategy.to_owned(),
+        strategy: selection.strategy,
         strategy_version: selection.version,
         parameters: selection.parameters,
         model: None,
@@ -69,11 +69,13 @@ fn by_strategy(
     rows: &[usize],
 ) -> Result<BatchSelected, StepError> {
     let selector = &step.definition.selector;
+    let strategy = data_selector::build(&selector.strategy).map_err(StepError::permanent)?;
     let scored = match model(step)? {
-        Some(model) if needs_scores(selector.strategy) => {
+        Some(model) if strategy.needs().a_model() => {
             let scored = score(step, model, rows)?;
             step.remark(format!("models run on {}", scored.why));
-            Some((model, scored.provider, scored.predictions.probabilities()))
+            let probabilities = scored.predictions.probabilities();
+            Some((model, scored.provider, probabilities))
         }
         Some(_) | None => None,
     };
@@ -82,19 +84,24 @@ fn by_strategy(
         Mode::Development => 0,
         Mode::Production => data_selector::audit_size(batch, selector.audit_fraction),
     };
-    let selection = data_selector::select(&SelectRequest {
-        strategy: selector.strategy,
-        candidates: samples,
-        probabilities: scored.as_ref().map(|(_, _, probabilities)| probabilities),
-        batch,
-        audit,
-        seed: step.definition.run.seed,
-        cycle: step.cycle().cycle,
-    })
-    .map_err(StepError::permanent)?;
+    let mut view = View::new(samples, step.definition.run.seed, step.cycle().cycle);
+    view.classes = step.pool.classes().len();
+    if let Some((_, _, probabilities)) = &scored {
+        view = view.with("probabilities", Output::flat(probabilities));
+    }
+    let name = selector.strategy.to_string();
+    let mut kept = Vec::new();
+    let mut keep = |scores: &[f64]| {
+        kept.extend_from_slice(scores);
+        Ok(())
+    };
+    let request = SelectRequest { strategy: &*strategy, name: &name, view: &view, batch, audit };
+    let selection =
+        data_selector::select(&request, Some(&mut keep)).map_err(StepError::permanent)?;
+    drop(view);
     let scores = match &scored {
         Some((_, _, probabilities)) => {
-            let table = score_table::encode(samples, probabilities, &selection.scores);
+            let table = score_table::encode(samples, probabilities, &kept);
             Some(step.artifacts.put(&table)?)
         }
         None => None,
@@ -102,7 +109,7 @@ fn by_strategy(
     let (model, provider) =
         scored.map_or((None, None), |(model, provider, _)| (Some(model), Some(provider)));
     Ok(BatchSelected {
-        strategy: selection.strategy.to_owned(),
+        strategy: selection.strategy,
         strategy_version: selection.version,
         parameters: selection.parameters,
         model,

@@ -1,0 +1,55 @@
+//! Small views for tests: ids, distributions, embeddings with awkward cases, and one call that selects.
+
+use super::{Output, SelectRequest, Selection, SelectorError, View, build, select};
+use crate::domain::ids::{CycleNumber, SampleId};
+use crate::domain::matrix::Matrix;
+
+pub(super) fn ids(n: usize) -> Vec<SampleId> {
+    (0..n).map(|i| SampleId::from(format!("s{i:03}"))).collect()
+}
+
+/// Distributions over 3 classes from arbitrary bytes; bytes repeat, so scores tie.
+pub(super) fn distributions(bytes: &[(u8, u8, u8)]) -> Matrix {
+    let rows = bytes.iter().flat_map(|&(a, b, c)| {
+        let sum = f32::from(a) + f32::from(b) + f32::from(c) + 3.0;
+        [a, b, c].map(|x| (f32::from(x) + 1.0) / sum)
+    });
+    Matrix::new(bytes.len(), 3, rows.collect()).expect("3 columns")
+}
+
+/// Candidates of whom nothing is known.
+pub(super) fn view(candidates: &[SampleId]) -> View<'_> {
+    View::new(candidates, 7, CycleNumber(3))
+}
+
+/// Candidates with the probabilities of a model.
+pub(super) fn probabilities<'a>(candidates: &'a [SampleId], p: &'a Matrix) -> View<'a> {
+    let mut view = view(candidates).with("probabilities", Output::flat(p));
+    view.classes = p.cols();
+    view
+}
+
+/// Selects by a strategy as workflows write it; answers the selection and all scores.
+pub(super) fn select_by(
+    strategy: &str,
+    view: &View<'_>,
+    batch: usize,
+    audit: usize,
+) -> Result<(Selection, Vec<f64>), SelectorError> {
+    let built = build(&strategy.parse().expect("a strategy's name"))?;
+    let mut scores = Vec::new();
+    let mut keep = |piece: &[f64]| {
+        scores.extend_from_slice(piece);
+        Ok(())
+    };
+    let request = SelectRequest { strategy: &*built, name: strategy, view, batch, audit };
+    let selection = select(&request, Some(&mut keep))?;
+    Ok((selection, scores))
+}
+
+/// The indexes of the candidates that a strategy picks, in its order.
+pub(super) fn picks(strategy: &str, view: &View<'_>, batch: usize) -> Vec<usize> {
+    let (selection, _) = select_by(strategy, view, batch, 0).expect("picks");
+    let index = |sample: &SampleId| (0..view.len()).find(|&i| *view.id(i) == *sample.as_str());
+    selection.picks.iter().filter_map(|pick| index(&pick.sample)).collect()
+}
