@@ -13,7 +13,7 @@
 //! | when is a target met? | [`kpi`] |
 //! | what did the workflow ask for? | [`definition`] |
 //! | what is a selection strategy called, and what does it take? | [`strategy`] |
-//! | how are numbers held? | [`matrix`], [`rows`] |
+//! | how are numbers held? | [`matrix`], [`rows`], [`table`] |
 //! | where does chance come from? | [`chance`] |
 //! | how are old events read? | [`upcast`] |
 //! | which word was meant? | [`nearest`] |
@@ -33,5 +33,6 @@ pub mod nearest;
 pub mod rows;
 pub mod state;
 pub mod strategy;
+pub mod table;
 pub mod time;
 pub mod upcast;
