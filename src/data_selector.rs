@@ -17,6 +17,7 @@
 mod audit;
 mod build;
 mod cold_start;
+mod distribution;
 mod error;
 mod random;
 mod strategy;

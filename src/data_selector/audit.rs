@@ -31,6 +31,9 @@ pub fn audit_size(batch: usize, fraction: f64) -> usize {
 /// Draws `size` candidates uniformly without replacement, or all where there are fewer: those with the lowest draws of
 /// the purpose "audit", lowest first; equal draws in the order of ids. Takes memory for the batch.
 pub(super) fn draw(view: &View<'_>, size: usize) -> Vec<usize> {
+    if size == 0 {
+        return Vec::new(); // drawing takes a hash of every id
+    }
     let chance = view.chance("audit");
     let pieces: Vec<usize> = (0..view.len()).step_by(PIECE).collect();
     let lowest = |mut draws: Vec<(u64, usize)>| {
