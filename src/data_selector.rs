@@ -20,6 +20,7 @@ mod cold_start;
 mod distribution;
 mod error;
 mod random;
+mod simd;
 mod strategy;
 mod top_k;
 mod uncertainty;

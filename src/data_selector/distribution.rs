@@ -6,6 +6,7 @@
 //! a sum in `f32` first, with half the tolerance: rounding cannot make up the other half for so few classes, so that only
 //! a row in doubt is added up again, exactly.
 
+use super::simd::{Kernel, dispatch};
 use super::{SelectorError, View};
 use crate::domain::ids::SampleId;
 
@@ -18,59 +19,71 @@ const FAST_TOLERANCE: f32 = 5e-4;
 const FAST_MAX: usize = 1024;
 /// Rows of a block, or classes of a wide row: two or four vectors.
 const LANES: usize = 8;
+/// Blocks that are checked together.
+const GROUP: usize = 16;
 
-/// What was seen in each lane.
-struct Seen {
+/// What was seen in each lane of one block.
+struct Best {
     first: [f32; LANES],
     second: [f32; LANES],
-    low: [f32; LANES],
     sum: [f32; LANES],
 }
 
-impl Seen {
-    const fn nothing() -> Self {
-        Self { first: [0.0; LANES], second: [0.0; LANES], low: [0.0; LANES], sum: [0.0; LANES] }
-    }
+/// What was seen in each lane of several blocks.
+struct Doubt {
+    low: [f32; LANES],
+    high: [f32; LANES],
+    /// How often a sum was far from 1, NaN or infinite.
+    off: [u32; LANES],
+}
+
+impl Best {
+    const NONE: Self = Self { first: [0.0; LANES], second: [0.0; LANES], sum: [0.0; LANES] };
 
     /// One more value in each lane. Comparisons rather than `f32::max`, which would look for NaN: the sum finds it.
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "a lane is below LANES")]
-    fn see(&mut self, values: &[f32; LANES]) {
+    fn see(&mut self, values: &[f32; LANES], doubt: &mut Doubt) {
         for lane in 0..LANES {
             let value = values[lane];
             let lower = if value < self.first[lane] { value } else { self.first[lane] };
             self.second[lane] = if lower > self.second[lane] { lower } else { self.second[lane] };
             self.first[lane] = if value > self.first[lane] { value } else { self.first[lane] };
-            self.low[lane] = if value < self.low[lane] { value } else { self.low[lane] };
+            doubt.low[lane] = if value < doubt.low[lane] { value } else { doubt.low[lane] };
             self.sum[lane] += value;
         }
     }
 
-    /// Whether each lane surely held a distribution. NaN and infinities make the sum fail.
+    /// All lanes in one, as those of a block of one row: in a fixed order, so that the sum is the same everywhere.
+    #[inline(always)]
+    fn together(&self) -> (f32, f32, f32) {
+        let (first, second) = best_two(&self.first);
+        let (first, second) =
+            self.second.iter().fold((first, second), |best, &value| better_two(best, value));
+        (first, second, self.sum.iter().sum())
+    }
+}
+
+impl Doubt {
+    const NONE: Self = Self { low: [0.0; LANES], high: [0.0; LANES], off: [0; LANES] };
+
+    /// A block whose lanes are rows.
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "a lane is below LANES")]
-    fn are_distributions(&self) -> bool {
-        let mut sure = true;
+    fn see(&mut self, best: &Best) {
         for lane in 0..LANES {
-            sure &= (self.sum[lane] - 1.0).abs() <= FAST_TOLERANCE;
-            sure &= self.low[lane] >= -FAST_TOLERANCE;
-            sure &= self.first[lane] <= 1.0 + FAST_TOLERANCE;
+            let (first, sum) = (best.first[lane], best.sum[lane]);
+            self.high[lane] = if first > self.high[lane] { first } else { self.high[lane] };
+            let near = (sum - 1.0).abs() <= FAST_TOLERANCE;
+            self.off[lane] |= u32::from(!near);
         }
-        sure
     }
 
-    /// All lanes in one: first, second, low, sum.
-    fn together(&self) -> (f32, f32, f32, f32) {
-        let (mut first, mut second) = (0.0_f32, 0.0_f32);
-        for &value in self.first.iter().chain(&self.second) {
-            if value > first {
-                (first, second) = (value, first);
-            } else if value > second {
-                second = value;
-            }
-        }
-        let low = self.low.iter().fold(0.0_f32, |low, &x| if x < low { x } else { low });
-        (first, second, low, self.sum.iter().sum())
+    /// Whether all that was seen surely were distributions.
+    fn is_none(&self) -> bool {
+        self.low.iter().all(|&low| low >= -FAST_TOLERANCE)
+            && self.high.iter().all(|&high| high <= 1.0 + FAST_TOLERANCE)
+            && self.off.iter().all(|&off| off == 0)
     }
 }
 
@@ -86,103 +99,120 @@ pub(super) fn score_best_two(
     values: &[f32],
     score: impl Fn(f64, f64) -> f64 + Copy,
 ) -> Result<Vec<f64>, SelectorError> {
-    let rows = Rows { view, start, values };
+    let rows = Rows { view, start, classes, values, score };
     match classes {
-        1 => rows.narrow::<1>(score),
-        2 => rows.narrow::<2>(score),
-        3 => rows.narrow::<3>(score),
-        4 => rows.narrow::<4>(score),
-        5 => rows.narrow::<5>(score),
-        6 => rows.narrow::<6>(score),
-        7 => rows.narrow::<7>(score),
-        8 => rows.narrow::<8>(score),
-        9 => rows.narrow::<9>(score),
-        10 => rows.narrow::<10>(score),
-        11 => rows.narrow::<11>(score),
-        12 => rows.narrow::<12>(score),
-        13 => rows.narrow::<13>(score),
-        14 => rows.narrow::<14>(score),
-        15 => rows.narrow::<15>(score),
-        16 => rows.narrow::<16>(score),
-        _ => rows.wide(classes, score),
+        2 => dispatch(Narrow::<2, _>(rows)),
+        3 => dispatch(Narrow::<3, _>(rows)),
+        4 => dispatch(Narrow::<4, _>(rows)),
+        5 => dispatch(Narrow::<5, _>(rows)),
+        6 => dispatch(Narrow::<6, _>(rows)),
+        7 => dispatch(Narrow::<7, _>(rows)),
+        8 => dispatch(Narrow::<8, _>(rows)),
+        9 => dispatch(Narrow::<9, _>(rows)),
+        10 => dispatch(Narrow::<10, _>(rows)),
+        11 => dispatch(Narrow::<11, _>(rows)),
+        12 => dispatch(Narrow::<12, _>(rows)),
+        _ => dispatch(rows),
     }
 }
 
-struct Rows<'a> {
+/// Rows of any width.
+struct Rows<'a, S> {
     view: &'a View<'a>,
     start: usize,
+    classes: usize,
     values: &'a [f32],
+    score: S,
 }
 
-impl Rows<'_> {
-    fn narrow<const K: usize>(
-        &self,
-        score: impl Fn(f64, f64) -> f64,
-    ) -> Result<Vec<f64>, SelectorError> {
-        let (rows, _) = self.values.as_chunks::<K>();
-        let mut scores = vec![0.0; rows.len()];
-        let (blocks, rest) = rows.as_chunks::<LANES>();
-        let (block_scores, rest_scores) = scores.as_chunks_mut::<LANES>();
-        for (number, (block, scores)) in blocks.iter().zip(block_scores).enumerate() {
-            let mut seen = Seen::nothing();
-            for class in 0..K {
-                #[expect(clippy::indexing_slicing, reason = "class < K")]
-                seen.see(&block.each_ref().map(|row| row[class]));
-            }
-            if !seen.are_distributions() {
-                for (place, row) in block.iter().enumerate() {
-                    self.check(number * LANES + place, row)?;
+/// Rows of `K` classes.
+struct Narrow<'a, const K: usize, S>(Rows<'a, S>);
+
+impl<const K: usize, S: Fn(f64, f64) -> f64> Kernel for Narrow<'_, K, S> {
+    type Output = Result<Vec<f64>, SelectorError>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let Self(all) = self;
+        let (rows, _) = all.values.as_chunks::<K>();
+        let mut scores = Vec::with_capacity(rows.len());
+        for group in rows.chunks(LANES * GROUP) {
+            let start = scores.len();
+            let (blocks, rest) = group.as_chunks::<LANES>();
+            let mut doubt = Doubt::NONE;
+            for block in blocks {
+                let mut best = Best::NONE;
+                for class in 0..K {
+                    #[expect(clippy::indexing_slicing, reason = "class < K")]
+                    best.see(&block.each_ref().map(|row| row[class]), &mut doubt);
                 }
+                doubt.see(&best);
+                let mut block_scores = [0.0; LANES];
+                let pairs = best.first.iter().zip(&best.second);
+                for (score, (&first, &second)) in block_scores.iter_mut().zip(pairs) {
+                    *score = (all.score)(first.into(), second.into());
+                }
+                scores.extend_from_slice(&block_scores);
             }
-            for ((scores, &first), &second) in scores.iter_mut().zip(&seen.first).zip(&seen.second)
-            {
-                *scores = score(first.into(), second.into());
+            if !doubt.is_none() {
+                all.check(start, blocks.as_flattened().as_flattened())?;
             }
-        }
-        for (number, (row, to)) in (blocks.len() * LANES..).zip(rest.iter().zip(rest_scores)) {
-            self.check(number, row)?;
-            let (first, second) = best_two(row);
-            *to = score(first.into(), second.into());
+            all.check(start + blocks.len() * LANES, rest.as_flattened())?;
+            scores.extend(rest.iter().map(|row| {
+                let (first, second) = best_two(row);
+                (all.score)(first.into(), second.into())
+            }));
         }
         Ok(scores)
     }
+}
 
-    fn wide(
-        &self,
-        classes: usize,
-        score: impl Fn(f64, f64) -> f64,
-    ) -> Result<Vec<f64>, SelectorError> {
-        let rows = self.values.chunks_exact(classes.max(1)).enumerate();
-        rows.map(|(number, row)| {
-            let mut seen = Seen::nothing();
+impl<S: Fn(f64, f64) -> f64> Kernel for Rows<'_, S> {
+    type Output = Result<Vec<f64>, SelectorError>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let mut scores = Vec::with_capacity(self.values.len() / self.classes.max(1));
+        for (number, row) in self.values.chunks_exact(self.classes.max(1)).enumerate() {
+            let (mut best, mut doubt) = (Best::NONE, Doubt::NONE);
             let (lanes, rest) = row.as_chunks::<LANES>();
-            lanes.iter().for_each(|lanes| seen.see(lanes));
+            lanes.iter().for_each(|lanes| best.see(lanes, &mut doubt));
             let mut last = [0.0; LANES];
             last.iter_mut().zip(rest).for_each(|(last, &value)| *last = value);
-            seen.see(&last);
-            let (first, second, low, sum) = seen.together();
-            let sure = (sum - 1.0).abs() <= FAST_TOLERANCE
-                && low >= -FAST_TOLERANCE
-                && first <= 1.0 + FAST_TOLERANCE
-                && classes <= FAST_MAX;
-            if !sure {
+            best.see(&last, &mut doubt);
+            let (first, second, sum) = best.together();
+            let near = (sum - 1.0).abs() <= FAST_TOLERANCE;
+            if !(near && first <= 1.0 + FAST_TOLERANCE && doubt.is_none() && row.len() <= FAST_MAX)
+            {
                 self.check(number, row)?;
             }
-            Ok(score(first.into(), second.into()))
-        })
-        .collect()
+            scores.push((self.score)(first.into(), second.into()));
+        }
+        Ok(scores)
     }
+}
 
-    #[cold]
-    fn check(&self, number: usize, row: &[f32]) -> Result<(), SelectorError> {
-        check(|| self.view.sample(self.start + number), row)
+impl<S> Rows<'_, S> {
+    /// The exact check of the rows from `number` on.
+    #[inline(never)]
+    fn check(&self, number: usize, rows: &[f32]) -> Result<(), SelectorError> {
+        for (number, row) in (number..).zip(rows.chunks(self.classes.max(1))) {
+            check(|| self.view.sample(self.start + number), row)?;
+        }
+        Ok(())
     }
 }
 
 fn best_two(row: &[f32]) -> (f32, f32) {
-    row.iter().fold((0.0, 0.0), |(first, second), &p| {
-        if p > first { (p, first) } else { (first, if p > second { p } else { second }) }
-    })
+    row.iter().fold((0.0, 0.0), |best, &value| better_two(best, value))
+}
+
+fn better_two((first, second): (f32, f32), value: f32) -> (f32, f32) {
+    if value > first {
+        (value, first)
+    } else {
+        (first, if value > second { value } else { second })
+    }
 }
 
 /// A row must be a distribution.
