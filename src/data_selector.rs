@@ -16,7 +16,9 @@
 
 mod audit;
 mod build;
+mod calibration;
 mod cold_start;
+mod committee;
 mod distribution;
 mod error;
 mod random;
@@ -28,6 +30,7 @@ mod view;
 
 pub use audit::audit_size;
 pub use build::build;
+pub use calibration::{at_temperature, fit_temperature, logits_of};
 pub use cold_start::{ColdStartRequest, cold_start};
 pub use error::SelectorError;
 pub use strategy::{Chosen, Needs, Picks, Plan, Scores, Strategy};

@@ -1,5 +1,6 @@
 //! From a strategy's name to the strategy. One line for each.
 
+use super::committee::{Committee, Dispute};
 use super::random::Random;
 use super::uncertainty::{Measure, Uncertainty};
 use super::{SelectorError, Strategy};
@@ -22,6 +23,11 @@ pub fn build(spec: &StrategySpec) -> Result<Box<dyn Strategy>, SelectorError> {
         "margin" => uncertainty(Measure::Margin),
         "entropy" => uncertainty(Measure::Entropy),
         "ratio" => uncertainty(Measure::Ratio),
+        "variation_ratio" => Box::new(Committee(Dispute::VariationRatio)),
+        "bald" => Box::new(Committee(Dispute::Bald)),
+        "mean_std" => Box::new(Committee(Dispute::MeanStd)),
+        "vote_entropy" => Box::new(Committee(Dispute::VoteEntropy)),
+        "kl_to_mean" => Box::new(Committee(Dispute::KlToMean)),
         name => return Err(refuse(format!("{name} is not built yet"))),
     })
 }

@@ -47,6 +47,22 @@ pub(super) fn select_by(
     Ok((selection, scores))
 }
 
+/// Whether a strategy scores as expected, to within rounding, and picks by its scores: the best first, equal ones by id,
+/// whatever the size of the batch. Of no candidates nothing is expected.
+pub(super) fn follows(strategy: &str, view: &View<'_>, expected: &[f64]) -> bool {
+    let n = view.len();
+    [1, n / 2, n].into_iter().filter(|&batch| batch > 0 && n > 0).all(|batch| {
+        let (selection, scores) = select_by(strategy, view, batch, 0).expect("scores");
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-9 * (1.0 + b.abs());
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+        scores.len() == n
+            && scores.iter().zip(expected).all(near)
+            && selection.picks.len() == batch
+            && selection.picks.iter().zip(order).all(|(pick, i)| pick.sample == view.sample(i))
+    })
+}
+
 /// The indexes of the candidates that a strategy picks, in its order.
 pub(super) fn picks(strategy: &str, view: &View<'_>, batch: usize) -> Vec<usize> {
     let (selection, _) = select_by(strategy, view, batch, 0).expect("picks");
