@@ -16,18 +16,28 @@
 //! | a family of strategies | the file of its name |
 
 mod audit;
+mod badge;
 mod build;
+mod calibration;
 mod cold_start;
+mod committee;
+mod distribution;
 mod error;
 mod evidence;
+mod kcenter;
+mod kmeans;
+mod pairs;
 mod random;
+mod simd;
 mod strategy;
 mod top_k;
+mod typiclust;
 mod uncertainty;
 mod view;
 
 pub use audit::audit_size;
 pub use build::build;
+pub use calibration::{at_temperature, fit_temperature, logits_of};
 pub use cold_start::{cold_start_per_class, cold_start_random};
 pub use error::SelectorError;
 pub use evidence::{About, Evidence, EvidenceError, EvidenceWriter, Rounded};
@@ -274,6 +284,8 @@ fn share(part: usize, whole: usize) -> f64 {
     metrics::share(part as u64, whole as u64)
 }
 
+#[cfg(test)]
+mod geometry_tests;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub(super) fn lowest_draws(
     size: usize,
     is_in: impl Fn(usize) -> bool + Sync,
 ) -> Vec<usize> {
+    if size == 0 {
+        return Vec::new(); // drawing takes a hash of every id
+    }
     let chance = view.chance(purpose);
     let pieces: Vec<usize> = (0..view.len()).step_by(PIECE).collect();
     let lowest = |mut draws: Vec<(u64, usize)>| {

@@ -1,7 +1,9 @@
 //! What a strategy is shown: models are run over candidates and labelled samples, as far as the strategy needs it.
 
 use super::scoring::{bought_labels, known_labels, score_into};
-use crate::data_selector::{Labelled, Needs, Output, Rounded, View};
+use crate::data_selector::{
+    Labelled, Needs, Output, Rounded, View, at_temperature, fit_temperature, logits_of,
+};
 use crate::domain::definition::{Committee, EmbeddingSource, Keep, SelectorModel};
 use crate::domain::digest::Digest;
 use crate::domain::matrix::Matrix;
@@ -10,13 +12,14 @@ use crate::engine::candidates::{Candidates, RowList};
 use crate::engine::reactor::{Step, StepError};
 use crate::engine::resolve;
 use crate::engine::spool::Spool;
-use crate::inference::Predictions;
+use crate::inference::{OutputKind, Predictions};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The outputs that every model's answer has names for.
 const PROBABILITIES: &str = "probabilities";
 const EMBEDDING: &str = "embedding";
+const LOGITS: &str = "logits";
 
 /// What is known about the candidates and the labelled samples.
 pub(super) struct Shown<'a> {
@@ -225,8 +228,11 @@ fn answer<'p>(
     temperature: Option<f64>,
 ) -> Result<Cow<'p, Matrix>, StepError> {
     let found = match (name, temperature) {
-        (PROBABILITIES, _) => Some(Cow::Owned(predictions.probabilities())),
-        ("logits", _) => Some(Cow::Borrowed(&predictions.logits)),
+        (PROBABILITIES, None) => Some(Cow::Owned(predictions.probabilities())),
+        (PROBABILITIES, Some(temperature)) => {
+            Some(Cow::Owned(at_temperature(&logits(predictions), temperature)))
+        }
+        (LOGITS, _) => Some(logits(predictions)),
         (EMBEDDING, _) => predictions.embedding.as_ref().map(Cow::Borrowed),
         _ => None,
     };
@@ -237,17 +243,24 @@ fn answer<'p>(
     })
 }
 
+fn logits(predictions: &Predictions) -> Cow<'_, Matrix> {
+    match predictions.kind {
+        OutputKind::Logits => Cow::Borrowed(&predictions.logits),
+        OutputKind::Probabilities => Cow::Owned(logits_of(&predictions.logits)),
+    }
+}
+
 /// The temperature at which the model is calibrated on the validation split.
 fn calibrate(step: &Step, model: Digest, shown: &mut Shown<'_>) -> Result<f64, StepError> {
     let held_out = &step.pool.split().validation;
     let labels = known_labels(step, held_out)?;
     let rows = RowList::new(held_out.clone());
-    let logits = shown.run(step, model, &rows, &BTreeSet::from(["logits"]), None)?;
+    let logits = shown.run(step, model, &rows, &BTreeSet::from([LOGITS]), None)?;
     let logits = match logits.into_values().next() {
         Some(spool) => whole(&spool)?,
         None => Matrix::default(),
     };
-    let temperature = 1.0 + logits.rows() as f64 - labels.len() as f64;
+    let temperature = fit_temperature(&logits, &labels).map_err(StepError::permanent)?;
     shown.remarks.insert("temperature".to_owned(), temperature.to_string());
     Ok(temperature)
 }
