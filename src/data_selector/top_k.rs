@@ -1,6 +1,6 @@
 //! The highest scores of a pool that is seen in pieces: memory depends on the batch, not on the pool.
 
-use super::strategy::{Chosen, Scores};
+use super::strategy::{Chosen, Plan, Scores};
 use super::{SelectorError, View};
 use rayon::prelude::*;
 use std::cmp::Ordering;
@@ -129,6 +129,11 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// A plan of scores that are all known already.
+pub(super) fn in_memory_scores<'v>(scores: Vec<f64>) -> Plan<'v> {
+    Plan::scores(move |rows| Ok(scores.get(rows).unwrap_or_default().to_vec()))
 }
 
 /// The `count` candidates with the highest scores, best first. `keep` is given every score, in the order of candidates.
