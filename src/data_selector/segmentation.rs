@@ -207,9 +207,10 @@ mod tests {
                 mean(all[..3].to_vec())
             }
             _ => {
-                let of = |c: usize| at.iter().filter(|a| class(a.0, a.1) == c).map(entropy);
-                let classes = (0..3).filter(|&c| of(c).count() > 0);
-                mean(classes.map(|c| mean(of(c).collect())).collect())
+                let of = |c: usize| -> Vec<f64> {
+                    at.iter().filter(|a| class(a.0, a.1) == c).map(entropy).collect()
+                };
+                mean((0..3).map(of).filter(|all| !all.is_empty()).map(mean).collect())
             }
         }
     }
