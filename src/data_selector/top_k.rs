@@ -1,7 +1,7 @@
 //! The highest scores of a pool that is seen in pieces: memory depends on the batch, not on the pool.
 
 use super::strategy::{Chosen, Plan, Scores};
-use super::{SelectorError, View};
+use super::{KeepScores, SelectorError, View};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 use std::sync::atomic::{self, AtomicU64};
@@ -147,7 +147,7 @@ pub fn top_k(
     view: &View<'_>,
     scores: &Scores<'_>,
     count: usize,
-    keep: Option<&mut dyn FnMut(&[f64]) -> Result<(), SelectorError>>,
+    keep: Option<KeepScores<'_>>,
 ) -> Result<Vec<Chosen>, SelectorError> {
     let candidates = view.len();
     let pieces: Vec<usize> = (0..candidates.div_ceil(PIECE)).collect();
