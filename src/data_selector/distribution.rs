@@ -42,7 +42,11 @@ impl Best {
 
     /// One more value in each lane. Comparisons rather than `f32::max`, which would look for NaN: the sum finds it.
     #[inline(always)]
-    #[expect(clippy::indexing_slicing, reason = "a lane is below LANES")]
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::needless_range_loop,
+        reason = "a lane is below LANES, and five arrays go side by side"
+    )]
     fn see(&mut self, values: &[f32; LANES], doubt: &mut Doubt) {
         for lane in 0..LANES {
             let value = values[lane];

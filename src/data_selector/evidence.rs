@@ -422,6 +422,7 @@ impl Evidence {
             .collect();
         view.labelled = Labelled {
             classes: Cow::Borrowed(&self.classes),
+            label_sets: Cow::Borrowed(&[]),
             outputs: self
                 .labelled
                 .iter()

@@ -1,7 +1,7 @@
 //! The highest scores of a pool that is seen in pieces: memory depends on the batch, not on the pool.
 
-use super::strategy::{Chosen, Scores};
-use super::{SelectorError, View};
+use super::strategy::{Chosen, Plan, Scores};
+use super::{KeepScores, SelectorError, View};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 use std::sync::atomic::{self, AtomicU64};
@@ -131,6 +131,11 @@ impl Shared {
     }
 }
 
+/// A plan of scores that are all known already.
+pub(super) fn in_memory_scores<'v>(scores: Vec<f64>) -> Plan<'v> {
+    Plan::scores(move |rows| Ok(scores.get(rows).unwrap_or_default().to_vec()))
+}
+
 /// The `count` candidates with the highest scores, best first. `keep` is given every score, in the order of candidates.
 ///
 /// Takes `O(n)` time for most orders of scores, and memory for `count` candidates and a few pieces, on any number of
@@ -142,7 +147,7 @@ pub fn top_k(
     view: &View<'_>,
     scores: &Scores<'_>,
     count: usize,
-    keep: Option<&mut dyn FnMut(&[f64]) -> Result<(), SelectorError>>,
+    keep: Option<KeepScores<'_>>,
 ) -> Result<Vec<Chosen>, SelectorError> {
     let candidates = view.len();
     let pieces: Vec<usize> = (0..candidates.div_ceil(PIECE)).collect();

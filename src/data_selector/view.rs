@@ -87,6 +87,8 @@ impl<'a> Output<'a> {
 pub struct Labelled<'a> {
     /// The class of each.
     pub classes: Cow<'a, [u32]>,
+    /// The labels that each has, one flag for every label; only in multi-label tasks.
+    pub label_sets: Cow<'a, [Vec<bool>]>,
     /// Outputs of the same model for them, by name; one row each.
     pub outputs: BTreeMap<&'a str, Cow<'a, Matrix>>,
 }
@@ -95,6 +97,7 @@ impl Labelled<'_> {
     fn borrowed(&self) -> Labelled<'_> {
         Labelled {
             classes: Cow::Borrowed(&self.classes),
+            label_sets: Cow::Borrowed(&self.label_sets),
             outputs: self
                 .outputs
                 .iter()

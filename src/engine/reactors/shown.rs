@@ -118,6 +118,7 @@ impl<'a> Shown<'a> {
         view.members = self.members.iter().map(output).collect();
         view.labelled = Labelled {
             classes: Cow::Borrowed(&self.classes),
+            label_sets: Cow::Borrowed(&[]),
             outputs: self
                 .labelled
                 .iter()
