@@ -24,13 +24,29 @@ mod top_k;
 mod uncertainty;
 mod view;
 
+// Strategies made of strategies, and those that ask elsewhere.
+mod autopilot;
+mod class_balanced;
+mod combined;
+mod command;
+mod cost_aware;
+#[cfg(feature = "sql")]
+mod database;
+mod inner;
+mod model_output;
+mod prefilter;
+mod query;
+mod seals;
+
 pub use audit::audit_size;
 pub use build::build;
 pub use cold_start::{ColdStartRequest, cold_start};
+#[cfg(feature = "sql")]
+pub use database::{Database, QueryLimits, Samples};
 pub use error::SelectorError;
 pub use strategy::{Chosen, Needs, Picks, Plan, Scores, Strategy};
 pub use top_k::top_k;
-pub use view::{Labelled, Output, Queries, SampleIds, View};
+pub use view::{Answer, Labelled, Output, Queries, SampleIds, View};
 
 use crate::domain::event::{Arm, Pick};
 use crate::domain::ids::SampleId;
