@@ -109,9 +109,10 @@ impl<'a> Database<'a> {
             } else if matches!(error, rusqlite::Error::Empty) {
                 "it is empty; one read-only SELECT is answered".to_owned()
             } else {
-                let text = match error {
-                    rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-                    other => other.to_string(),
+                let text = if let rusqlite::Error::SqlInputError { msg, .. } = error {
+                    msg.clone()
+                } else {
+                    error.to_string()
                 };
                 format!("{text}; there are {}", self.tables.join(", "))
             },

@@ -151,12 +151,12 @@ mod tests {
             let k = usize::from(k % 5) + 1;
             let near = |k: usize| -> Vec<usize> {
                 let mut near: Vec<usize> = known.iter_rows().flat_map(|of| {
-                    let distance = |i: usize| -> i64 {
+                    let distance = |i: usize| -> f32 {
                         let row = embedding.row(i);
-                        ((row[0] - of[0]).powi(2) + (row[1] - of[1]).powi(2)) as i64
+                        (row[0] - of[0]).powi(2) + (row[1] - of[1]).powi(2)
                     };
                     let mut all: Vec<usize> = (0..bytes.len()).collect();
-                    all.sort_by_key(|&i| (distance(i), i));
+                    all.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)).then(a.cmp(&b)));
                     all.truncate(k);
                     all
                 }).collect();
