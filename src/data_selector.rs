@@ -40,16 +40,32 @@ mod typiclust;
 mod uncertainty;
 mod view;
 
+// Strategies made of strategies, and those that ask elsewhere.
+mod autopilot;
+mod class_balanced;
+mod combined;
+mod command;
+mod cost_aware;
+#[cfg(feature = "sql")]
+mod database;
+mod inner;
+mod model_output;
+mod prefilter;
+mod query;
+mod seals;
+
 pub use audit::audit_size;
 pub use build::build;
 pub use calibration::{at_temperature, fit_temperature, logits_of};
 pub use cold_start::{cold_start_per_class, cold_start_random};
+#[cfg(feature = "sql")]
+pub use database::{Database, QueryLimits, Samples};
 pub use error::SelectorError;
 pub use evidence::{About, Evidence, EvidenceError, EvidenceWriter, Rounded};
 pub use strategy::{Chosen, Needs, Picks, Plan, Scores, Strategy};
 use top_k::in_memory_scores;
 pub use top_k::top_k;
-pub use view::{Labelled, Output, Queries, SampleIds, View};
+pub use view::{Answer, Labelled, Output, Queries, SampleIds, View};
 
 use crate::domain::event::{Arm, Pick};
 use crate::domain::rows::Runs;

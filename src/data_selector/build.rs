@@ -1,13 +1,22 @@
 //! From a strategy's name to the strategy. One line for each.
 
+use super::autopilot::Autopilot;
 use super::badge::Badge;
+use super::class_balanced::ClassBalanced;
+use super::combined::Combined;
+use super::command::Command;
 use super::committee::{Committee, Dispute};
+use super::cost_aware::CostAware;
 use super::detection::{Boxes, DetectionEntropy};
 use super::kcenter::KCenter;
 use super::kmeans::KMeans;
+use super::model_output::ModelOutput;
 use super::multilabel::{Cvirs, MultilabelEntropy, Pooled};
+use super::prefilter::Prefilter;
+use super::query::{Query, Where};
 use super::random::Random;
 use super::regression::{EnsembleVariance, GreedyX, Lcmd};
+use super::seals::Seals;
 use super::segmentation::{Pixels, SegmentationEntropy};
 use super::stochastic::{Law, Stochastic};
 use super::typiclust::TypiClust;
@@ -77,6 +86,18 @@ pub fn build(spec: &StrategySpec) -> Result<Box<dyn Strategy>, SelectorError> {
         "power" => stochastic(Law::Power)?,
         "softmax" => stochastic(Law::Softmax)?,
         "softrank" => stochastic(Law::SoftRank)?,
+        // Strategies made of strategies, and those that ask elsewhere.
+        "prefilter" => Box::new(Prefilter::new(spec)?),
+        "seals" => Box::new(Seals::new(spec)?),
+        "class_balanced" => Box::new(ClassBalanced::new(spec)?),
+        "cost_aware" => Box::new(CostAware::new(spec)?),
+        "product" => Box::new(Combined::product(spec)?),
+        "sum" => Box::new(Combined::sum(spec)?),
+        "autopilot" => Box::new(Autopilot::new(spec)?),
+        "query" => Box::new(Query::new(spec)),
+        "where" => Box::new(Where::new(spec)?),
+        "output" => Box::new(ModelOutput::new(spec)),
+        "command" => Box::new(Command::new(spec)?),
         name => return Err(refuse(format!("{name} is not built yet"))),
     })
 }

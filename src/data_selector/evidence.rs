@@ -11,12 +11,12 @@
 //! | `members/N.npy` | what a member of the committee says |
 //! | `labelled/NAME.npy`, `labelled/classes.npy` | the same for the labelled samples, and their classes |
 //! | `seconds.npy` | seconds of annotation |
-//! | `query.npy` | the candidates that the strategy's query answered, in its order |
+//! | `queries/N.npy` | the candidates that a query of the strategy answered, in its order |
 //!
 //! Only what the strategy needs is in it. The bytes are the same for the same selection: no times, no order by chance.
 
 use super::strategy::{Needs, Plan, Strategy};
-use super::view::{Labelled, Output, Queries, View};
+use super::view::{Answer, Labelled, Output, Queries, View};
 use super::{KeepScores, SelectRequest, Selection, SelectorError, build, select};
 use crate::domain::definition::Keep;
 use crate::domain::ids::{CycleNumber, SampleId};
@@ -30,6 +30,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 use std::ops::Range;
+use std::sync::Mutex;
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
@@ -65,6 +66,8 @@ pub struct About {
     pub members: Vec<Vec<usize>>,
     /// The outputs kept for the labelled samples.
     pub labelled: Vec<String>,
+    /// The queries that were asked, and how many samples with a label each answered beside candidates.
+    pub queries: Vec<(String, usize)>,
 }
 
 /// Writes evidence while a selection goes on.
@@ -90,7 +93,7 @@ impl<W: Write> EvidenceWriter<W> {
         keep: Keep,
     ) -> Result<Selection, SelectorError> {
         let view = request.view;
-        let mut recorded = Recorded::default();
+        let heard = Heard::default();
         let selection = {
             let mut give = |scores: &[f64]| {
                 if !self.scores {
@@ -100,7 +103,7 @@ impl<W: Write> EvidenceWriter<W> {
                 let bytes: Vec<u8> = scores.iter().flat_map(|score| score.to_le_bytes()).collect();
                 self.write(&bytes)
             };
-            let listening = view.queries.map(|inner| Listening { inner, heard: &recorded });
+            let listening = view.queries.map(|inner| Listening { inner, heard: &heard });
             match &listening {
                 Some(listening) => {
                     let view = view.asking(listening);
@@ -116,13 +119,15 @@ impl<W: Write> EvidenceWriter<W> {
             Keep::Nothing => false,
         };
         let shown = if whole { needs.clone() } else { Needs::default() };
-        self.about(request, spec, keep, &shown)?;
+        let queries = heard.0.into_inner().unwrap_or_default();
+        self.about(request, spec, keep, &shown, if whole { &queries } else { &[] })?;
         self.ids(view)?;
         if whole {
             self.view(view, &needs, keep)?;
-            if let Some(answer) = recorded.answer() {
-                self.start("query.npy", "<u8", &[answer.len()])?;
-                let places = answer.iter().flat_map(|&place| (place as u64).to_le_bytes());
+            for (number, (_, answer)) in queries.iter().enumerate() {
+                let places = &answer.candidates;
+                self.start(&format!("queries/{number}.npy"), "<u8", &[places.len()])?;
+                let places = places.iter().flat_map(|&place| (place as u64).to_le_bytes());
                 self.write(&places.collect::<Vec<u8>>())?;
             }
         }
@@ -144,6 +149,7 @@ impl<W: Write> EvidenceWriter<W> {
         spec: &StrategySpec,
         keep: Keep,
         needs: &Needs,
+        queries: &[(String, Answer)],
     ) -> Result<(), SelectorError> {
         let view = request.view;
         let shape = |name: &String| Ok((name.clone(), view.output(name)?.shape.clone()));
@@ -166,6 +172,7 @@ impl<W: Write> EvidenceWriter<W> {
                 .collect::<Result<_, SelectorError>>()?,
             members: members.iter().map(|member| member.shape.clone()).collect(),
             labelled: needs.labelled.iter().cloned().collect(),
+            queries: queries.iter().map(|(sql, answer)| (sql.clone(), answer.labelled)).collect(),
         };
         let json = serde_json::to_vec_pretty(&about).map_err(|error| cannot(&error))?;
         self.entry("selection.json")?;
@@ -260,27 +267,23 @@ fn cannot(error: &dyn std::error::Error) -> SelectorError {
     SelectorError::Keep { reason: error.to_string() }
 }
 
-/// What a query answered.
+/// What was asked and answered, in the order of the first asking.
 #[derive(Default)]
-struct Recorded(std::sync::Mutex<Option<Vec<usize>>>);
+struct Heard(Mutex<Vec<(String, Answer)>>);
 
-impl Recorded {
-    fn answer(&mut self) -> Option<Vec<usize>> {
-        self.0.get_mut().ok()?.take()
-    }
-}
-
-/// Remembers what was answered. A strategy asks one query; of several the last answer is kept.
+/// Remembers what is answered.
 struct Listening<'a> {
     inner: &'a dyn Queries,
-    heard: &'a Recorded,
+    heard: &'a Heard,
 }
 
 impl Queries for Listening<'_> {
-    fn answer(&self, sql: &str) -> Result<Vec<usize>, SelectorError> {
+    fn answer(&self, sql: &str) -> Result<Answer, SelectorError> {
         let answer = self.inner.answer(sql)?;
-        if let Ok(mut heard) = self.heard.0.lock() {
-            *heard = Some(answer.clone());
+        if let Ok(mut heard) = self.heard.0.lock()
+            && heard.iter().all(|(known, _)| known != sql)
+        {
+            heard.push((sql.to_owned(), answer.clone()));
         }
         Ok(answer)
     }
@@ -328,16 +331,20 @@ pub struct Evidence {
     labelled: BTreeMap<String, Matrix>,
     classes: Vec<u32>,
     seconds: Option<Vec<f64>>,
-    query: Option<Answered>,
+    queries: Answered,
 }
 
-/// A query's answer, remembered.
+/// Answers that were given before.
 #[derive(Debug)]
-struct Answered(Vec<usize>);
+struct Answered(Vec<(String, Answer)>);
 
 impl Queries for Answered {
-    fn answer(&self, _: &str) -> Result<Vec<usize>, SelectorError> {
-        Ok(self.0.clone())
+    fn answer(&self, sql: &str) -> Result<Answer, SelectorError> {
+        let known = self.0.iter().find(|(known, _)| known == sql);
+        known.map(|(_, answer)| answer.clone()).ok_or_else(|| SelectorError::Query {
+            query: sql.to_owned(),
+            problem: "its answer was not kept".to_owned(),
+        })
     }
 }
 
@@ -372,9 +379,13 @@ impl Evidence {
             labelled.insert(name.clone(), file.matrix(&format!("labelled/{name}.npy"))?);
         }
         let classes = file.optional("labelled/classes.npy", "<u4", u32::from_le_bytes)?;
-        let query = file.optional("query.npy", "<u8", u64::from_le_bytes)?.map(|places| {
-            Answered(places.into_iter().filter_map(|place| usize::try_from(place).ok()).collect())
-        });
+        let mut queries = Vec::new();
+        for (number, (sql, labelled)) in about.queries.iter().enumerate() {
+            let name = format!("queries/{number}.npy");
+            let places = file.optional(&name, "<u8", u64::from_le_bytes)?.unwrap_or_default();
+            let candidates = places.into_iter().filter_map(|p| usize::try_from(p).ok()).collect();
+            queries.push((sql.clone(), Answer { candidates, labelled: *labelled }));
+        }
         Ok(Self {
             about,
             ids,
@@ -384,7 +395,7 @@ impl Evidence {
             labelled,
             classes: classes.unwrap_or_default(),
             seconds: file.optional("seconds.npy", "<f8", f64::from_le_bytes)?,
-            query,
+            queries: Answered(queries),
         })
     }
 
@@ -430,7 +441,7 @@ impl Evidence {
                 .collect(),
         };
         view.seconds = self.seconds.as_deref().map(Cow::Borrowed);
-        view.queries = self.query.as_ref().map(|query| query as &dyn Queries);
+        view.queries = Some(&self.queries);
         select(
             &SelectRequest {
                 strategy,

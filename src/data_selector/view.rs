@@ -22,6 +22,20 @@ pub trait SampleIds: Sync {
         self.len() == 0
     }
 
+    /// The place of an id, where there is such a one; ids ascend.
+    fn find(&self, id: &str) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if *self.get(middle) < *id {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        (low < self.len() && self.get(low) == id).then_some(low)
+    }
+
     /// The first id that does not come after the one before it; `None` where all ascend, as they must.
     fn first_out_of_order(&self) -> Option<usize> {
         (1..self.len()).find(|&index| self.get(index) <= self.get(index - 1))
@@ -134,11 +148,20 @@ pub struct View<'a> {
 
 /// Answers queries about the pool and the engine's own state.
 pub trait Queries: Sync {
-    /// The candidates that `sql` answers, by index, in its order.
+    /// What `sql` answers.
     ///
     /// # Errors
     /// [`SelectorError::Query`] says what is wrong with it.
-    fn answer(&self, sql: &str) -> Result<Vec<usize>, SelectorError>;
+    fn answer(&self, sql: &str) -> Result<Answer, SelectorError>;
+}
+
+/// What a query answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// Candidates by their index among all of them, each once, in the order of the query.
+    pub candidates: Vec<usize>,
+    /// How many samples of the pool it answers that are no candidates, because they have a label already.
+    pub labelled: usize,
 }
 
 impl<'a> View<'a> {
@@ -182,6 +205,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn id(&self, index: usize) -> Cow<'_, str> {
         self.ids.get(index)
+    }
+
+    /// The index of the candidate with this id, where there is one.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<usize> {
+        self.ids.find(id)
     }
 
     /// Whether a batch of this size can be picked: there are candidates, each once and in the order of ids.
@@ -311,6 +340,15 @@ impl<'a> View<'a> {
             places: self.places.as_deref().map(Cow::Borrowed),
             seed: self.seed,
             cycle: self.cycle,
+        }
+    }
+
+    /// The candidate of this view that stands at `place` among all that queries know; the inverse of [`View::place`].
+    #[must_use]
+    pub fn at_place(&self, place: usize) -> Option<usize> {
+        match &self.places {
+            None => (place < self.len()).then_some(place),
+            Some(places) => places.place_of(place),
         }
     }
 
