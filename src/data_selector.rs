@@ -15,9 +15,17 @@
 //! | a family of strategies | the file of its name |
 
 mod audit;
+mod batchbald;
 mod build;
+mod cluster_margin;
 mod cold_start;
+mod contrastive;
+mod density;
+mod diverse_mini_batch;
 mod error;
+mod herding;
+mod pairs;
+mod probcover;
 mod random;
 mod strategy;
 mod top_k;

@@ -52,7 +52,7 @@ impl Strategy for Uncertainty {
 }
 
 /// A row must be a distribution.
-fn check(sample: impl Fn() -> SampleId, row: &[f32]) -> Result<(), SelectorError> {
+pub(super) fn check(sample: impl Fn() -> SampleId, row: &[f32]) -> Result<(), SelectorError> {
     let tolerated = -SUM_TOLERANCE..=1.0 + SUM_TOLERANCE;
     let bad = row.iter().position(|&p| !tolerated.contains(&f64::from(p)));
     if let Some((class, &value)) = bad.and_then(|class| Some((class, row.get(class)?))) {
