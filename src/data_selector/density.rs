@@ -176,7 +176,9 @@ mod tests {
         let n = 9000_usize;
         let at = (0..n * 3).map(|i| ((i * 7919 % 1009) as f32).sqrt() - 9.0).collect();
         let embedding = Matrix::new(n, 3, at).expect("n x 3");
-        let bytes: Vec<(u8, u8, u8)> = (0..n).map(|i| ((i % 7) as u8, (i % 5) as u8, 3)).collect();
+        let bytes: Vec<(u8, u8, u8)> = (0..n)
+            .map(|i| (u8::try_from(i % 7).unwrap(), u8::try_from(i % 5).unwrap(), 3))
+            .collect();
         let p = distributions(&bytes);
         let candidates: Vec<_> = (0..n).map(|i| format!("s{i:05}").as_str().into()).collect();
         let seen = probabilities(&candidates, &p).with("embedding", Output::flat(&embedding));

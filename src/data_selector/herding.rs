@@ -147,14 +147,32 @@ impl Kernel {
 /// Samples that a pick covers better than before, and how well before and after.
 struct Change {
     columns: Columns,
-    lanes: Vec<ChangedLane>,
+    before: Vec<f32>,
+    after: Vec<f32>,
+    weights: Vec<f64>,
 }
 
-#[derive(Clone, Copy)]
-struct ChangedLane {
-    before: f32,
-    after: f32,
-    weight: f64,
+impl Change {
+    /// How much less a candidate would add.
+    #[inline(always)]
+    fn lost(&self, kernel: Kernel, point: &[f32]) -> f64 {
+        let mut sums = [0.0_f64; LANES];
+        let lanes = self.before.as_chunks::<LANES>().0.iter();
+        let lanes = lanes.zip(self.after.as_chunks::<LANES>().0);
+        let lanes = lanes.zip(self.weights.as_chunks::<LANES>().0);
+        for (distances, ((before, after), weights)) in self.columns.distances(point).zip(lanes) {
+            let mut losses = [0.0_f32; LANES];
+            let each = losses.iter_mut().zip(&distances).zip(before.iter().zip(after));
+            for ((loss, &squared), (before, after)) in each {
+                let k = kernel.of(squared);
+                *loss = (k - before).max(0.0) - (k - after).max(0.0);
+            }
+            for ((sum, &loss), weight) in sums.iter_mut().zip(&losses).zip(weights) {
+                *sum += f64::from(loss) * weight;
+            }
+        }
+        sums.iter().sum()
+    }
 }
 
 /// How well each candidate is covered.
@@ -191,20 +209,25 @@ impl<'p> Coverage<'p> {
 
     /// What a pick would add, all candidates looked at.
     fn gain(&self, point: &[f32]) -> f64 {
-        let mut sums = [0.0_f64; 4];
-        let lanes = self.covered.chunks_exact(LANES).zip(self.weights.chunks_exact(LANES));
-        for (distances, (covered, weights)) in self.columns.distances(point).zip(lanes) {
-            let mut gains = [0.0_f32; LANES];
-            for ((gain, &squared), covered) in gains.iter_mut().zip(&distances).zip(covered) {
-                *gain = (self.kernel.of(squared) - covered).max(0.0);
-            }
-            for (gains, weights) in gains.chunks_exact(4).zip(weights.chunks_exact(4)) {
-                for ((sum, &gain), weight) in sums.iter_mut().zip(gains).zip(weights) {
-                    *sum += f64::from(gain) * weight;
+        pairs::wide(
+            #[inline(always)]
+            || {
+                let mut sums = [0.0_f64; LANES];
+                let lanes = self.covered.as_chunks::<LANES>().0.iter();
+                let lanes = lanes.zip(self.weights.as_chunks::<LANES>().0);
+                for (distances, (covered, weights)) in self.columns.distances(point).zip(lanes) {
+                    let mut gains = [0.0_f32; LANES];
+                    for ((gain, &squared), covered) in gains.iter_mut().zip(&distances).zip(covered)
+                    {
+                        *gain = (self.kernel.of(squared) - covered).max(0.0);
+                    }
+                    for ((sum, &gain), weight) in sums.iter_mut().zip(&gains).zip(weights) {
+                        *sum += f64::from(gain) * weight;
+                    }
                 }
-            }
-        }
-        sums.iter().sum()
+                sums.iter().sum()
+            },
+        )
     }
 
     /// What it would add now, if it was `gain` after the first `since` covers.
@@ -213,13 +236,12 @@ impl<'p> Coverage<'p> {
         if passed > self.changes.len() {
             return self.gain(point);
         }
-        let lost = self.changes.iter().skip(self.changes.len() - passed).map(|change| {
-            let kernels = change.columns.each(point).map(|squared| self.kernel.of(squared));
-            let each = kernels.zip(&change.lanes).map(|(k, lane)| {
-                let lost = (k - lane.before).max(0.0) - (k - lane.after).max(0.0);
-                f64::from(lost) * lane.weight
-            });
-            each.sum::<f64>()
+        let changes = self.changes.iter().skip(self.changes.len() - passed);
+        let lost = changes.map(|change| {
+            pairs::wide(
+                #[inline(always)]
+                || change.lost(self.kernel, point),
+            )
         });
         gain - lost.sum::<f64>()
     }
@@ -233,23 +255,35 @@ impl<'p> Coverage<'p> {
         let better: Vec<usize> =
             better.filter(|(_, (k, covered))| k > covered).map(|(index, _)| index).collect();
         let columns = Columns::new(better.iter().map(|&index| self.point(index)), self.cols);
-        let mut lanes = Vec::with_capacity(better.len());
+        // Lanes past the last weigh nothing.
+        let padded = better.len().div_ceil(LANES) * LANES;
+        let mut change = Change {
+            columns,
+            before: Vec::with_capacity(padded),
+            after: Vec::with_capacity(padded),
+            weights: Vec::with_capacity(padded),
+        };
         for index in better {
             let (Some(covered), Some(&after), Some(&weight)) =
                 (self.covered.get_mut(index), similar.get(index), self.weights.get(index))
             else {
                 continue;
             };
-            lanes.push(ChangedLane { before: *covered, after, weight });
+            change.before.push(*covered);
+            change.after.push(after);
+            change.weights.push(weight);
             *covered = after;
         }
+        change.before.resize(padded, 1.0);
+        change.after.resize(padded, 1.0);
+        change.weights.resize(padded, 0.0);
         self.now += 1;
-        self.changed += lanes.len();
-        self.changes.push_back(Change { columns, lanes });
+        self.changed += change.columns.rows();
+        self.changes.push_back(change);
         while self.changed > self.columns.rows()
             && let Some(oldest) = self.changes.pop_front()
         {
-            self.changed -= oldest.lanes.len();
+            self.changed -= oldest.columns.rows();
         }
     }
 }

@@ -93,23 +93,50 @@ impl Columns {
 
     /// The squared distances of a point to each, [`LANES`] at a time: `sum (x - y)^2`, column after column. The lanes past
     /// the last point hold the distance to the origin.
+    #[inline(always)]
     pub(super) fn distances(&self, point: &[f32]) -> impl Iterator<Item = [f32; LANES]> {
-        self.data.chunks_exact((self.cols * LANES).max(1)).map(move |block| {
-            let mut sums = [0.0_f32; LANES];
-            for (x, lanes) in point.iter().zip(block.chunks_exact(LANES)) {
-                for (sum, y) in sums.iter_mut().zip(lanes) {
-                    let difference = x - y;
-                    *sum += difference * difference;
-                }
-            }
-            sums
-        })
+        let blocks = self.data.chunks_exact((self.cols * LANES).max(1));
+        blocks.map(
+            #[inline(always)]
+            move |block| squared(point, block),
+        )
+    }
+
+    /// How many are at most so far from a point, squared.
+    #[inline(always)]
+    pub(super) fn within(&self, point: &[f32], most: f32) -> usize {
+        let mut counts = [0_u32; LANES];
+        for (block, distances) in self.distances(point).enumerate() {
+            let lanes = self.rows - block * LANES;
+            let lanes = counts.iter_mut().zip(&distances).take(lanes);
+            lanes.for_each(|(count, &distance)| *count += u32::from(distance <= most));
+        }
+        counts.iter().map(|&count| count as usize).sum()
     }
 
     /// The squared distance of a point to each.
     pub(super) fn each(&self, point: &[f32]) -> impl Iterator<Item = f32> {
         self.distances(point).flatten().take(self.rows)
     }
+}
+
+#[inline(always)]
+fn squared(point: &[f32], block: &[f32]) -> [f32; LANES] {
+    let mut sums = [0.0_f32; LANES];
+    for (x, lanes) in point.iter().zip(block.as_chunks::<LANES>().0) {
+        for (sum, y) in sums.iter_mut().zip(lanes) {
+            let difference = x - y;
+            *sum += difference * difference;
+        }
+    }
+    sums
+}
+
+/// Does `work` with the widest instructions of this machine. They change no bit: sums stay in their order, and products
+/// are not fused with them.
+#[inline(always)]
+pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
 }
 
 /// Up to `most` of `0..len`, evenly spread.

@@ -47,12 +47,10 @@ impl Strategy for ProbCover {
             None => fit(&rows, cols, view),
         };
         let within = |columns: &Columns, point: &[f32]| {
-            columns
-                .distances(point)
-                .flatten()
-                .take(columns.rows())
-                .filter(|&d| d <= squared)
-                .count()
+            pairs::wide(
+                #[inline(always)]
+                || columns.within(point, squared),
+            )
         };
 
         let known = Columns::new(labelled.chunks_exact(cols), cols);

@@ -53,7 +53,9 @@ quickcheck! {
                 for (axis, x) in centre.iter_mut().enumerate() {
                     let sum: f64 = inside.iter().map(|&i| weights[i] * f64::from(points[i][axis])).sum();
                     if total > 0.0 {
-                        *x = (sum / total) as f32;
+                        #[expect(clippy::cast_possible_truncation, reason = "a mean of f32 numbers")]
+                        let mean = (sum / total) as f32;
+                        *x = mean;
                     }
                 }
             }
@@ -101,7 +103,8 @@ fn any_number_of_threads_picks_the_same() {
     let n = 3000_usize;
     let values = (0..n * 4).map(|i| ((i * 7919 % 1013) as f32).sqrt()).collect();
     let at = Matrix::new(n, 4, values).expect("n x 4");
-    let bytes: Vec<_> = (0..n).map(|i| ((i % 251) as u8, (i % 83) as u8, (i % 7) as u8)).collect();
+    let byte = |i: usize| u8::try_from(i).expect("a byte");
+    let bytes: Vec<_> = (0..n).map(|i| (byte(i % 251), byte(i % 83), byte(i % 7))).collect();
     let p = distributions(&bytes);
     let candidates: Vec<_> = (0..n).map(|i| format!("s{i:05}").as_str().into()).collect();
     let seen = probabilities(&candidates, &p).with("embedding", Output::flat(&at));

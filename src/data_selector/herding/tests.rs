@@ -137,6 +137,7 @@ fn equal_samples_go_by_id_and_bad_ones_are_named() {
 /// `cargo test --release --lib -- --ignored --nocapture herding`
 #[test]
 #[ignore = "a measurement"]
+#[expect(clippy::print_stdout, reason = "a measurement")]
 fn time_100_of_20000_x_64() {
     let (n, d) = (20_000_usize, 64);
     let values: Vec<f32> = (0..n * d)
