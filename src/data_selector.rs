@@ -17,18 +17,25 @@
 
 mod audit;
 mod badge;
+mod batchbald;
 mod build;
 mod calibration;
+mod cluster_margin;
 mod cold_start;
 mod committee;
+mod contrastive;
+mod density;
 mod detection;
 mod distribution;
+mod diverse_mini_batch;
 mod error;
 mod evidence;
+mod herding;
 mod kcenter;
 mod kmeans;
 mod multilabel;
 mod pairs;
+mod probcover;
 mod random;
 mod regression;
 mod segmentation;

@@ -2,17 +2,24 @@
 
 use super::autopilot::Autopilot;
 use super::badge::Badge;
+use super::batchbald::{self, BatchBald};
 use super::class_balanced::ClassBalanced;
+use super::cluster_margin::{self, ClusterMargin};
 use super::combined::Combined;
 use super::command::Command;
 use super::committee::{Committee, Dispute};
+use super::contrastive::{self, Contrastive};
 use super::cost_aware::CostAware;
+use super::density::DensityWeighted;
 use super::detection::{Boxes, DetectionEntropy};
+use super::diverse_mini_batch::{self, DiverseMiniBatch};
+use super::herding::Herding;
 use super::kcenter::KCenter;
 use super::kmeans::KMeans;
 use super::model_output::ModelOutput;
 use super::multilabel::{Cvirs, MultilabelEntropy, Pooled};
 use super::prefilter::Prefilter;
+use super::probcover::ProbCover;
 use super::query::{Query, Where};
 use super::random::Random;
 use super::regression::{EnsembleVariance, GreedyX, Lcmd};
@@ -98,6 +105,49 @@ pub fn build(spec: &StrategySpec) -> Result<Box<dyn Strategy>, SelectorError> {
         "where" => Box::new(Where::new(spec)?),
         "output" => Box::new(ModelOutput::new(spec)),
         "command" => Box::new(Command::new(spec)?),
+        "batchbald" => Box::new(BatchBald {
+            keep: spec.whole("keep"),
+            samples: spec.whole("samples").unwrap_or(batchbald::SAMPLES),
+        }),
+        "density_weighted" => {
+            let named = spec.of.first().cloned().unwrap_or_else(|| StrategySpec::named("entropy"));
+            Box::new(DensityWeighted {
+                inner: build(&named)?,
+                inner_name: named.to_string(),
+                output: output("embedding"),
+                beta: spec.number("beta").unwrap_or(1.0),
+            })
+        }
+        "cluster_margin" => Box::new(ClusterMargin {
+            output: output("embedding"),
+            keep: spec.number("keep").unwrap_or(cluster_margin::KEEP),
+            radius: spec.number("radius"),
+            uncertainty: uncertainty(Measure::Margin),
+        }),
+        "diverse_mini_batch" => Box::new(DiverseMiniBatch {
+            output: output("embedding"),
+            keep: spec.number("keep").unwrap_or(diverse_mini_batch::KEEP),
+            uncertainty: uncertainty(Measure::Margin),
+        }),
+        "contrastive" => Box::new(Contrastive {
+            output: output("embedding"),
+            neighbours: spec.whole("neighbours").unwrap_or(contrastive::NEIGHBOURS),
+        }),
+        "probcover" => Box::new(ProbCover {
+            output: output("embedding"),
+            radius: spec.number("radius"),
+            cosine: spec.text("metric") == Some("cosine"),
+        }),
+        "max_herding" => Box::new(Herding {
+            output: output("embedding"),
+            bandwidth: spec.number("bandwidth"),
+            uncertainty: None,
+        }),
+        "uncertainty_herding" => Box::new(Herding {
+            output: output("embedding"),
+            bandwidth: spec.number("bandwidth"),
+            uncertainty: Some(uncertainty(Measure::Margin)),
+        }),
         name => return Err(refuse(format!("{name} is not built yet"))),
     })
 }

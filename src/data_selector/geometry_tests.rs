@@ -114,6 +114,7 @@ quickcheck! {
         let k = usize::from(k) % at.rows() + 1;
         let seen = view(&candidates);
         let clusters = Clusters::find(at.data(), 2, k, None, &seen.chance("test"));
+        let k = clusters.sizes.len();
         let centre = |c: usize| &clusters.centres[c * 2..c * 2 + 2];
         let nearest = (0..at.rows()).all(|x| {
             let own = squared(at.row(x), centre(clusters.of[x]));
@@ -139,7 +140,7 @@ quickcheck! {
         let seen = embedded(view(&candidates), &at, &none);
         let count = usize::from(batch) % at.rows() + 1;
         let clusters = Clusters::find(at.data(), 2, count, None, &seen.chance("kmeans"));
-        let mut order: Vec<usize> = (0..count).collect();
+        let mut order: Vec<usize> = (0..clusters.sizes.len()).collect();
         order.sort_by_key(|&c| (at.rows() - clusters.sizes[c], c));
         let mut expected: Vec<usize> = vec![];
         for c in order {
@@ -150,6 +151,8 @@ quickcheck! {
             });
             expected.push(near.expect("one is free"));
         }
+        let rest: Vec<usize> = (0..at.rows()).filter(|x| !expected.contains(x)).collect();
+        expected.extend(rest.into_iter().take(count - expected.len()));
         picks("kmeans", &seen, count) == expected
     }
 

@@ -6,6 +6,7 @@ use super::strategy::{Chosen, Needs, Plan, Strategy};
 use super::{SelectorError, View};
 use crate::domain::chance::Chance;
 use rayon::prelude::*;
+use std::collections::BTreeSet;
 
 /// Blocks that one thread goes through at a time.
 const PIECE: usize = 16;
@@ -15,7 +16,8 @@ const ROUNDS_MAX: usize = 100;
 /// The sample nearest to each centre of a k-means clustering with as many clusters as picks.
 ///
 /// A plain cold start: it needs no model, only an embedding (features will do). Each centre takes the nearest sample
-/// that none before it took; larger clusters go first. The score is minus the distance to the centre.
+/// that none before it took; larger clusters go first. Where there are fewer different samples than picks, the rest are the
+/// lowest ids. The score is minus the distance to the centre.
 ///
 /// `O(n d batch)` for each of at most 100 rounds; memory for one more copy of the embeddings. Use it for the first batch;
 /// TypiClust picks more typical samples where density differs.
@@ -31,7 +33,12 @@ impl Strategy for KMeans {
     fn plan<'v>(&'v self, view: &'v View<'v>, count: usize) -> Result<Plan<'v>, SelectorError> {
         let (points, cols) = pairs::candidates(view, &self.output, false)?;
         let clusters = Clusters::find(&points, cols, count, None, &view.chance("kmeans"));
-        Ok(Plan::picks(clusters.nearest_samples(&points, count)))
+        let mut chosen = clusters.nearest_samples(&points, count);
+        let taken: BTreeSet<usize> = chosen.iter().map(|chosen| chosen.index).collect();
+        let rest = (0..view.len()).filter(|index| !taken.contains(index));
+        let rest = rest.map(|index| Chosen { index, score: 0.0, probability: None });
+        chosen.extend(rest.take(count - taken.len()));
+        Ok(Plan::picks(chosen))
     }
 }
 
@@ -47,9 +54,10 @@ pub(super) struct Clusters {
 }
 
 impl Clusters {
-    /// Clusters points into `k` (or as many as there are points), by S. Lloyd (1982), "Least squares quantization in PCM",
-    /// from the seeds of D. Arthur and S. Vassilvitskii (2007), "k-means++", with one draw for each seed. A cluster that
-    /// loses all its points gets the point farthest from its centre. With `weights`, a point counts so many times.
+    /// Clusters points into `k` (or as many as there are different ones), by S. Lloyd (1982), "Least squares quantization in
+    /// PCM", from the seeds of D. Arthur and S. Vassilvitskii (2007), "k-means++", with one draw for each seed. A cluster
+    /// that loses all its points gets the point farthest from its centre. With `weights`, a point counts so many times;
+    /// where all weights are 0 all count alike.
     pub(super) fn find(
         points: &[f32],
         cols: usize,
@@ -59,8 +67,9 @@ impl Clusters {
     ) -> Self {
         let columns = Columns::new(points.chunks_exact(cols), cols);
         let rows = columns.rows();
-        let k = k.min(rows).max(1);
-        let mut centres = seeds(points, &columns, cols, k, weights, chance);
+        let weights = weights.filter(|weights| weights.iter().any(|&weight| weight > 0.0));
+        let mut centres = seeds(points, &columns, cols, k.min(rows), weights, chance);
+        let k = centres.len() / cols;
         let mut of = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let (assigned, distances) = assign(&columns, &centres, cols);
@@ -112,8 +121,7 @@ impl Clusters {
     }
 }
 
-/// The first seed by weight, each other by weight times squared distance to the nearest seed; where all distances are 0,
-/// the first point is taken again.
+/// The first seed by weight, each other by weight times squared distance to the nearest seed, until all distances are 0.
 fn seeds(
     points: &[f32],
     columns: &Columns,
@@ -131,6 +139,9 @@ fn seeds(
         };
         let masses = || nearest.iter().enumerate().map(|(index, &d)| mass(index, d));
         let total: f64 = masses().fold(0.0, |sum, mass| sum + mass);
+        if total <= 0.0 {
+            break;
+        }
         let target = chance.unit(&seed.to_string()) * total;
         let (mut before, mut index) = (0.0, 0);
         for (place, mass) in masses().enumerate().filter(|(_, mass)| *mass > 0.0) {

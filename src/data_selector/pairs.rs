@@ -98,8 +98,24 @@ impl Columns {
 
     /// The squared distances of a point to each, [`LANES`] at a time: `sum (x - y)^2`, column after column. The lanes past
     /// the last point hold the distance to the origin.
+    #[inline(always)]
     pub(super) fn distances(&self, point: &[f32]) -> impl Iterator<Item = [f32; LANES]> {
-        self.blocks().map(move |block| squared(block, point))
+        self.blocks().map(
+            #[inline(always)]
+            move |block| squared(block, point),
+        )
+    }
+
+    /// How many are at most so far from a point, squared.
+    #[inline(always)]
+    pub(super) fn within(&self, point: &[f32], most: f32) -> usize {
+        let mut counts = [0_u32; LANES];
+        for (block, distances) in self.distances(point).enumerate() {
+            let lanes = self.rows - block * LANES;
+            let lanes = counts.iter_mut().zip(&distances).take(lanes);
+            lanes.for_each(|(count, &distance)| *count += u32::from(distance <= most));
+        }
+        counts.iter().map(|&count| count as usize).sum()
     }
 
     /// The squared distance of a point to each.

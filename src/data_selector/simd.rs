@@ -24,3 +24,9 @@ pub(super) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 
     pulp::Arch::new().dispatch(Nullary(kernel))
 }
+
+/// As [`dispatch`], for a closure that is `#[inline(always)]`, as all that it calls must be.
+#[inline(always)]
+pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}

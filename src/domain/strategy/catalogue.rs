@@ -144,17 +144,17 @@ pub const STRATEGIES: &[Entry] = &[
     ),
     with(
         "uncertainty_herding",
-        &[OUTPUT, may("bandwidth", Kind::Number(TINY, 1e9))],
+        &[OUTPUT, TEMPERATURE, may("bandwidth", Kind::Number(TINY, 1e9))],
         "covers what is uncertain in a soft sense",
     ),
     with(
         "cluster_margin",
-        &[OUTPUT, may("keep", Kind::Number(1.0, 1e6))],
+        &[OUTPUT, TEMPERATURE, RADIUS, may("keep", Kind::Number(1.0, 1e6))],
         "least margins, spread over clusters",
     ),
     with(
         "diverse_mini_batch",
-        &[OUTPUT, may("keep", Kind::Number(1.0, 1e6))],
+        &[OUTPUT, TEMPERATURE, may("keep", Kind::Number(1.0, 1e6))],
         "k-means weighted by uncertainty",
     ),
     around(
