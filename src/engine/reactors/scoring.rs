@@ -51,7 +51,7 @@ fn predict(
         if step.is_interrupted() {
             return Err(StepError::Interrupted);
         }
-        let inputs = step.pool.features().select_rows(rows_of_piece);
+        let inputs = step.pool.gather(rows_of_piece).map_err(StepError::permanent)?;
         scores = predictor
             .predict(&inputs)
             .map_err(|error| cannot_score(error, &step.pool, rows_of_piece))?;
@@ -67,8 +67,9 @@ fn predict(
 /// The rows of an inference error are those of the piece; people know samples by their ids.
 fn cannot_score(error: InferenceError, pool: &Pool, rows: &[usize]) -> StepError {
     if let InferenceError::NonFinite { row, .. } = &error
-        && let Some(sample) = rows.get(*row).and_then(|&row| pool.ids().get(row))
+        && let Some(&row) = rows.get(*row)
     {
+        let sample = pool.id(row);
         return StepError::permanent(format!("sample {sample} cannot be scored: {error}"));
     }
     StepError::permanent(error)
@@ -100,7 +101,7 @@ pub(in crate::engine) fn check_model(
     install: InstallPolicy,
 ) -> Result<(), EngineError> {
     let mut predictor = load(path, definition, pool, install)?;
-    predictor.predict(&pool.features().select_rows(&[0]))?;
+    predictor.predict(&pool.gather(&[0])?)?;
     Ok(())
 }
 
@@ -109,7 +110,7 @@ pub(super) fn known_labels(step: &Step, rows: &[usize]) -> Result<Vec<u32>, Step
     rows.iter()
         .map(|&row| {
             step.pool.label(row).ok_or_else(|| {
-                let sample = step.pool.ids().get(row).map_or("?", SampleId::as_str);
+                let sample = step.pool.id(row);
                 StepError::permanent(format!(
                     "sample {sample} is held out to measure models, but has no label in the pool"
                 ))

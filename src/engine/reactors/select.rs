@@ -1,7 +1,7 @@
 //! Picking a batch: score what is unlabelled, keep the scores, let the data selector choose.
 
 use super::scoring::score;
-use crate::data_selector::{self, ColdStartRequest, Output, SelectRequest, View};
+use crate::data_selector::{self, ColdStartRequest, Output, SampleIds, SelectRequest, View};
 use crate::domain::command::Command;
 use crate::domain::decide::{batch_size, is_cold_start};
 use crate::domain::definition::{Mode, SelectorModel};
@@ -10,23 +10,15 @@ use crate::domain::event::BatchSelected;
 use crate::domain::ids::SampleId;
 use crate::engine::reactor::{Reactor, Step, StepError};
 use crate::engine::score_table;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 pub(super) struct Select;
 
 impl Reactor for Select {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
-        // In the order of sample ids, so that neither the file's order nor the engine's shows in the score table.
-        let candidates: BTreeMap<&SampleId, usize> = step
-            .pool
-            .split()
-            .train
-            .iter()
-            .filter_map(|&row| step.pool.ids().get(row).map(|sample| (sample, row)))
-            .filter(|(sample, _)| !step.run.labels.contains_key(*sample))
-            .collect();
-        let (samples, rows): (Vec<SampleId>, Vec<usize>) =
-            candidates.into_iter().map(|(sample, row)| (sample.clone(), row)).unzip();
+        // In the pool's order of ids, so that neither the file's order nor the engine's shows in the score table.
+        let rows: Vec<usize> = step.pool.candidates(step.run.labels.keys()).iter().collect();
+        let samples: Vec<SampleId> = rows.iter().map(|&row| step.pool.sample(row)).collect();
         let batch = if is_cold_start(&step.run, &step.definition) {
             cold_start(step, &samples, &rows)?
         } else {
@@ -84,7 +76,7 @@ fn by_strategy(
         Mode::Development => 0,
         Mode::Production => data_selector::audit_size(batch, selector.audit_fraction),
     };
-    let mut view = View::new(samples, step.definition.run.seed, step.cycle().cycle);
+    let mut view = View::new(PoolOrder(samples), step.definition.run.seed, step.cycle().cycle);
     view.classes = step.pool.classes().len();
     if let Some((_, _, probabilities)) = &scored {
         view = view.with("probabilities", Output::flat(probabilities));
@@ -119,6 +111,23 @@ fn by_strategy(
         candidates: samples.len() as u64,
         scores,
     })
+}
+
+/// Candidates in the order of the pool, in which `x-9999` stands before `x-10000`.
+struct PoolOrder<'a>(&'a [SampleId]);
+
+impl SampleIds for PoolOrder<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get(&self, index: usize) -> Cow<'_, str> {
+        SampleIds::get(self.0, index)
+    }
+
+    fn first_out_of_order(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// The model that scores candidates in this cycle.
