@@ -189,7 +189,6 @@ impl Npy {
         for piece in pieces(self.rows, self.cols) {
             values.clear();
             self.numbers(piece.clone(), &mut values)?;
-            let values = Cow::Borrowed(values.as_slice());
             for (row, numbers) in piece.clone().zip(rows_of(&values, piece.len(), self.cols)) {
                 if let Some(what) = check(numbers) {
                     bad(row, what)?;

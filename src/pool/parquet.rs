@@ -16,7 +16,7 @@ use crate::domain::nearest::nearest;
 use crate::domain::rows::Runs;
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
-use ::parquet::record::{Field, ListAccessor as _, Row};
+use ::parquet::record::{Field, Row};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -145,7 +145,7 @@ fn is_feature(spec: &PoolSpec, column: &String) -> bool {
 }
 
 fn features(spec: &PoolSpec, row: &Row, data: &mut Vec<f32>) -> Result<(), String> {
-    let mut push = |column: &str, field: &Field| {
+    let mut push = |column: &str, field: &Field| -> Result<(), String> {
         let value = number(field).and_then(|number| scaled(number, spec.scale));
         data.push(value.ok_or_else(|| {
             format!(

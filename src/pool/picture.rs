@@ -31,7 +31,7 @@ pub(super) fn decode(bytes: &[u8], channels: usize) -> Result<Picture, String> {
     if picture.bytes.len() != picture.height * picture.width * picture.channels {
         return Err("the image ends early".to_owned());
     }
-    Ok(picture.to_channels(channels))
+    Ok(picture.with_channels(channels))
 }
 
 fn check(height: usize, width: usize) -> Result<(), String> {
@@ -85,7 +85,7 @@ fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
 
 impl Picture {
     /// The same with 1 or 3 channels.
-    fn to_channels(self, wanted: usize) -> Self {
+    fn with_channels(self, wanted: usize) -> Self {
         let colour = |pixel: &[u8]| match *pixel {
             [grey] | [grey, _] => [grey; 3],
             [red, green, blue, ..] => [red, green, blue],

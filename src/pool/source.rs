@@ -9,7 +9,6 @@ use crate::domain::matrix::Matrix;
 use crate::domain::rows::{Rows, RowsError};
 use crate::domain::table::Table;
 use rayon::prelude::*;
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result as IoResult};
 use std::ops::Range;
@@ -186,7 +185,7 @@ pub(super) fn pieces(rows: usize, cols: usize) -> impl Iterator<Item = Range<usi
 
 /// The values of each row of `piece`, which has `rows` rows; also where rows have no values.
 pub(super) fn rows_of<'p>(
-    piece: &'p Cow<'_, [f32]>,
+    piece: &'p [f32],
     rows: usize,
     cols: usize,
 ) -> impl Iterator<Item = &'p [f32]> {

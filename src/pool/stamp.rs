@@ -25,10 +25,8 @@ pub(super) fn of(spec: &PoolSpec, folder: &Path) -> Digest {
         file(&path, std::fs::metadata(&path).ok());
     }
     if spec.source == PoolSource::Images {
-        for entry in super::folder::walk(&folder.join(&spec.path)) {
-            if let Ok(entry) = entry {
-                file(&entry.path, std::fs::metadata(&entry.path).ok());
-            }
+        for entry in super::folder::walk(&folder.join(&spec.path)).into_iter().flatten() {
+            file(&entry.path, std::fs::metadata(&entry.path).ok());
         }
     }
     hasher.finish()

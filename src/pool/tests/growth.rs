@@ -61,13 +61,7 @@ fn listed_ids_may_come_anywhere_between_the_old_ones() {
     let line = |n: usize| format!("s{n:03},{n},{}\n", ["x", "y"][n % 2]);
     let old: String = (0..40).map(|n| line(n * 2)).collect();
     let new: String = (0..81).rev().map(line).collect();
-    let (old, new) =
-        (format!("id,a,label\n{}", old.replace(",x", ",x")), format!("id,a,label\n{new}"));
-    let old = old
-        .lines()
-        .enumerate()
-        .map(|(at, l)| if at == 0 { format!("{l}\n") } else { format!("{}\n", l) })
-        .collect::<String>();
+    let [old, new] = [old, new].map(|lines| format!("id,a,label\n{lines}"));
     let classes = PoolSpec { classes: ["x", "y"].map(str::to_owned).to_vec(), ..spec };
     let before = load(&classes, &old).expect("good data");
     let after = grown(&classes, [&old, &old, &new], true).expect("only more samples");
