@@ -165,9 +165,9 @@ fn main() {
     let pool = Pool::load(&definition.pool, &folder).unwrap();
     let rows_of = |indexes: &[usize]| -> (Matrix, Vec<u32>) {
         let labels = indexes.iter().map(|&index| pool.label(index).unwrap()).collect();
-        (pool.features().select_rows(indexes), labels)
+        (pool.gather(indexes).unwrap(), labels)
     };
-    let (inputs, labels) = rows_of(&pool.split().train[..LABELS]);
+    let (inputs, labels) = rows_of(&pool.split().train.iter().take(LABELS).collect::<Vec<_>>());
     let (held_out, held_out_labels) = rows_of(&pool.split().validation);
     let rows = Labelled { inputs: &inputs, labels: &labels };
     let validation = Labelled { inputs: &held_out, labels: &held_out_labels };

@@ -3,7 +3,7 @@
 //! `ab/cdef...` holds the bytes whose digest is `abcdef...`, so `sha256sum` checks an artifact and other programs open it
 //! by its path. What is in them, and who may forget them, is not decided here: artifacts are never changed or removed.
 
-use crate::domain::digest::{Digest, DigestWriter};
+use crate::domain::digest::{Digest, Hasher};
 use crate::faults::Faults;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -135,7 +135,7 @@ impl Artifacts {
     /// As [`Artifacts::put`].
     pub fn create(&self) -> Result<NewArtifact, ArtifactError> {
         let file = self.temporary().map_err(failed("create", &self.root, 0))?;
-        let (artifacts, hasher) = (self.clone(), DigestWriter::default());
+        let (artifacts, hasher) = (self.clone(), Hasher::default());
         Ok(NewArtifact { artifacts, file, hasher, buffer: Vec::new(), bytes: 0 })
     }
 
@@ -259,7 +259,7 @@ impl Artifacts {
 pub struct NewArtifact {
     artifacts: Artifacts,
     file: NamedTempFile,
-    hasher: DigestWriter,
+    hasher: Hasher,
     buffer: Vec<u8>,
     bytes: usize,
 }
@@ -275,7 +275,7 @@ impl NewArtifact {
     pub fn finish(mut self) -> Result<Digest, ArtifactError> {
         let root = Arc::clone(&self.artifacts.root);
         self.write_out().map_err(failed("write", &root, self.bytes))?;
-        let digest = self.hasher.finish();
+        let digest = std::mem::take(&mut self.hasher).finish();
         let path = self.artifacts.path(&digest);
         if let Some(folder) = path.parent().filter(|folder| is_link(folder)) {
             return Err(ArtifactError::Link { path: folder.to_path_buf() });

@@ -39,14 +39,14 @@ use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
 use crate::domain::state::Phase;
 use crate::domain::time::Timestamp;
 use crate::inference::InstallPolicy;
-use crate::pool::{Pool, PoolError};
+use crate::pool::Pool;
 use crate::store::{Commit, LeaseRequest, NewEvent, Recorded, Settle, Store};
 pub use builder::EngineBuilder;
 use clock::Clock;
 pub use error::EngineError;
 use live_run::LiveRun;
 use notice::Notice;
-use reactor::Reactor;
+use reactor::{Reactor, StepError};
 use status::{JobSummary, RunState, RunStatus};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -137,6 +137,7 @@ impl Engine {
         // Held until the run is listed: a worker that gets its first job at once would list another view of it.
         let mut runs = self.inner.runs.lock().await;
         self.inner.execute(&mut live, Command::StartRun(started), Cause::default()).await?;
+        self.inner.tell_skipped(run, &pool);
         lock(&self.inner.pools).insert(run, Arc::new(pool));
         runs.insert(run, Arc::new(tokio::sync::Mutex::new(live)));
         drop(runs);
@@ -418,17 +419,61 @@ impl Inner {
         Err(EngineError::Contended { run: live.run.id })
     }
 
-    /// The pool of a run, loaded once and kept until the run ends.
-    async fn pool(&self, live: &LiveRun) -> Result<Arc<Pool>, PoolError> {
-        let run = live.run.id;
-        if let Some(pool) = lock(&self.pools).get(&run) {
-            return Ok(Arc::clone(pool));
-        }
+    /// The pool of a run: loaded once and kept until the run ends, or until a cycle begins and finds other files.
+    ///
+    /// In a cycle the run sees the samples that were there when it began, and no others.
+    async fn pool(&self, live: &LiveRun, kind: JobKind) -> Result<Arc<Pool>, StepError> {
+        let (run, starting) = (live.run.id, kind == JobKind::Start);
+        let kept = lock(&self.pools).get(&run).map(Arc::clone);
         let (definition, folder) = (Arc::clone(&live.definition), Arc::clone(&live.folder));
-        let pool = blocking(move || Pool::load(&definition.pool, &folder)).await?;
-        let pool = Arc::new(pool);
-        lock(&self.pools).insert(run, Arc::clone(&pool));
+        let versions = live.run.first_pool.zip(live.run.pool);
+        let artifacts = self.artifacts.clone();
+        let (pool, is_new) = blocking(move || {
+            if let Some(kept) = kept
+                && !(starting && (kept.is_stale(&folder) || !kept.is_complete()))
+            {
+                return Ok((kept, false));
+            }
+            let pool = Pool::load(&definition.pool, &folder).map_err(StepError::permanent)?;
+            let grown = versions.filter(|(first, known)| *first != *known || *known != pool.version());
+            let pool = match grown {
+                None => pool,
+                Some((first, known)) => {
+                    let no_manifest = |error| StepError::permanent(format!(
+                        "the pool {} has changed: its version was {} and is {} now, and what it held cannot be looked up \
+                         ({error}); put the old file back and resume, or start a new run",
+                        definition.pool.path,
+                        known.short(),
+                        pool.version().short()
+                    ));
+                    let first = artifacts.get(&first).map_err(no_manifest)?;
+                    let known = artifacts.get(&known).map_err(no_manifest)?;
+                    pool.grown(&first, &known, starting).map_err(StepError::permanent)?
+                }
+            };
+            Ok::<_, StepError>((Arc::new(pool), true))
+        })
+        .await?;
+        if is_new {
+            self.tell_skipped(run, &pool);
+            lock(&self.pools).insert(run, Arc::clone(&pool));
+        }
         Ok(pool)
+    }
+
+    /// What was left out of a pool is never left out silently.
+    fn tell_skipped(&self, run: RunId, pool: &Pool) {
+        let skipped = pool.skipped();
+        if skipped.count == 0 {
+            return;
+        }
+        for what in &skipped.listed {
+            tracing::warn!(%run, "left out of the pool: {what}");
+        }
+        let count = skipped.count;
+        let first = skipped.listed.first().map(String::as_str).unwrap_or_default();
+        let text = format!("{count} samples were left out of the pool; the first: {first}");
+        self.tell(Notice::Remark { run, text });
     }
 
     fn interrupt(&self, which: impl Fn(RunId) -> bool) {

@@ -17,8 +17,8 @@
 //! **What it is not:** a labelling tool, a training framework, or a distributed scheduler. One process owns a state
 //! directory at a time.
 //!
-//! **Limits today:** classification; pools from CSV that fit in memory; an oracle as annotator; softmax regression and
-//! multi-layer perceptrons as built-in graphs.
+//! **Limits today:** classification; pools from CSV and Parquet must fit in memory (`.npy`, JSON lines and images need not);
+//! an oracle as annotator; softmax regression and multi-layer perceptrons as built-in graphs.
 //!
 //! # Embedding it
 //!

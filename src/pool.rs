@@ -1,77 +1,260 @@
-//! The samples of a workflow, in memory: numbers, ids, known labels, and the split.
+//! The samples of a workflow: ids, features, known labels, and the split. Nothing here must fit in memory but what each
+//! sample is called and labelled, and even that costs little: see below.
 //!
-//! One file per format lies in `pool/` and yields checked rows; this file gives them their place, version and split. It
-//! knows nothing of who labels what: a known label is what the file says, and whether a run may look at it is not decided
-//! here.
+//! One file per format yields checked rows; this file gives them their place, version and split. It knows nothing of who
+//! labels what: a known label is what the file says, and whether a run may look at it is not decided here.
+//!
+//! | to find | open |
+//! |---|---|
+//! | comma-separated values | `pool/csv.rs`: in memory |
+//! | NumPy matrices: features, embeddings | `pool/npy.rs`: read where they lie; ids cost nothing, a label 4 bytes |
+//! | JSON lines: texts, embeddings | `pool/jsonl.rs`, `pool/text.rs`: 16 bytes a sample, beside its id and label |
+//! | folders of images | `pool/images.rs`, `pool/picture.rs`, `pool/folder.rs`: decoded on the fly |
+//! | Parquet | `pool/parquet.rs`: in memory; feature `parquet` |
+//! | class probabilities made elsewhere | `pool/predictions.rs` |
+//! | what a version is, and whether a pool only grew | `pool/manifest.rs` |
+//! | samples with the same bytes | `pool/duplicates.rs`: 16 bytes a sample while the pool is opened |
+//! | training, validation, test | `pool/split.rs` |
+//!
+//! A pool's file must not be written to while a run uses it, but may be replaced by another: write a new file and rename
+//! it. The run goes on with what it opened until its next cycle, which looks at what there is then.
 
 mod csv;
+mod duplicates;
+mod error;
+mod folder;
+mod ids;
+#[cfg(feature = "images")]
+mod images;
+mod jsonl;
+mod labels;
+mod manifest;
+mod metadata;
+mod npy;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(feature = "images")]
+mod picture;
+mod predictions;
+mod source;
 mod split;
+mod stamp;
+mod text;
 
+pub use error::PoolError;
+pub use source::Skipped;
 pub use split::Split;
 
-use crate::domain::definition::{PoolSource, PoolSpec};
-use crate::domain::digest::Digest;
+use crate::domain::definition::{Duplicates, PoolSource, PoolSpec};
+use crate::domain::digest::{Digest, Hasher};
 use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
-use std::collections::HashMap;
+use crate::domain::rows::{Rows, Runs};
+use crate::domain::table::Table;
+use duplicates::Copies;
+use ids::Ids;
+use labels::Labels;
+use manifest::Manifest;
+use source::{Raw, Source};
+use std::borrow::Cow;
+use std::fmt;
 use std::path::Path;
 
 /// More distinct labels than this are no classes; a list in the workflow (`pool.classes`) may be longer.
 pub const INFERRED_CLASSES_MAX: usize = 10_000;
 
-/// The samples of a workflow. Rows keep the order of the file.
-#[derive(Debug, Clone)]
+/// The samples of a workflow. Rows are in the order of ids: listed ids ascending, generated ones by their number.
 pub struct Pool {
+    spec: PoolSpec,
+    file: String,
+    stamp: Digest,
     version: Digest,
     classes: Vec<String>,
     shape: Vec<usize>,
-    ids: Vec<SampleId>,
-    /// Row indexes in the order of ids.
-    by_id: Vec<usize>,
-    features: Matrix,
-    labels: Vec<Option<u32>>,
+    ids: Ids,
+    features: Box<dyn Source>,
+    labels: Labels,
+    metadata: Table,
+    seconds: Option<Vec<f32>>,
+    predictions: Option<Box<dyn Source>>,
+    skipped: Skipped,
+    copies: Copies,
     split: Split,
+    complete: bool,
 }
 
 impl Pool {
     /// Reads the pool that `spec` describes; its path is relative to `folder`, the workflow file's folder.
     ///
-    /// Takes time and memory in proportion to the file, plus a sort of the ids.
+    /// Looks at every sample once, which takes time in proportion to the files; what stays in memory is told in
+    /// this module's documentation.
     ///
     /// # Errors
-    /// [`PoolError`], which names the file and, where there is one, the line and the value.
+    /// [`PoolError`], which names the file and, where there is one, the line or row and the value.
     pub fn load(spec: &PoolSpec, folder: &Path) -> Result<Self, PoolError> {
         let path = folder.join(&spec.path);
+        // Before the files are read: what changes meanwhile counts as changed since.
+        let stamp = stamp::of(spec, folder);
         let raw = match spec.source {
             PoolSource::Csv => csv::read(spec, &path)?,
+            PoolSource::Npy => npy::read(spec, folder, &path)?,
+            PoolSource::Jsonl => jsonl::read(spec, &path)?,
+            #[cfg(feature = "parquet")]
+            PoolSource::Parquet => parquet::read(spec, &path)?,
+            #[cfg(not(feature = "parquet"))]
+            PoolSource::Parquet => return Err(not_built(&path, "Parquet", "parquet")),
+            #[cfg(feature = "images")]
+            PoolSource::Images => images::read(spec, &path)?,
+            #[cfg(not(feature = "images"))]
+            PoolSource::Images => return Err(not_built(&path, "image", "images")),
         };
-        Self::build(spec, &path, raw)
+        Self::build(spec, folder, &path, stamp, raw)
     }
 
-    fn build(spec: &PoolSpec, path: &Path, raw: Raw) -> Result<Self, PoolError> {
+    fn build(
+        spec: &PoolSpec,
+        folder: &Path,
+        path: &Path,
+        stamp: Digest,
+        raw: Raw,
+    ) -> Result<Self, PoolError> {
         let file = path.display().to_string();
-        let columns = raw.features.cols();
-        let shape = if spec.shape.is_empty() { vec![columns] } else { spec.shape.clone() };
+        let Raw { ids, features, mut labels, classes, metadata, seconds, skipped, .. } = raw;
+        let columns = features.cols();
+        let shape = if spec.shape.is_empty() { raw.shape } else { spec.shape.clone() };
         if product(&shape) != Some(columns) {
             return Err(PoolError::Shape { file, shape, columns });
         }
-        let by_id = sorted_ids(path, &raw)?;
-        let Raw { ids, features, labels, classes, .. } = raw;
         if classes.len() < 2 {
             return Err(PoolError::TooFewClasses { file, classes });
         }
-        let split = split::stratified(spec, &file, &ids, &labels, &classes)?;
-        let version = version(&shape, &classes, &ids, &features, &labels);
-        Ok(Self { version, classes, shape, ids, by_id, features, labels, split })
+        labels.compact();
+        let predictions = match &spec.predictions {
+            None => None,
+            Some(name) => {
+                let (path, order) = (folder.join(name), raw.order.as_deref());
+                let opened =
+                    predictions::open(&path, classes.len(), raw.rows_in_file, &ids, order)?;
+                Some(Box::new(opened) as Box<dyn Source>)
+            }
+        };
+        let mut hasher = Hasher::default();
+        let mut hashes = Vec::new();
+        let once = spec.duplicates == Duplicates::Once;
+        let manifest = Manifest {
+            file: &file,
+            shape: &shape,
+            classes: &classes,
+            ids: &ids,
+            features: &*features,
+            labels: &labels,
+        };
+        manifest.write(&mut |bytes| hasher.update(bytes), &mut |hash| {
+            if once {
+                hashes.push(hash);
+            }
+        })?;
+        let copies = Copies::find(&file, hashes, &*features)?;
+        let all = Runs::all_but(ids.len(), []);
+        let rows = split::minus(&all, copies.rows());
+        let split = split::stratified(spec, &file, &rows, &ids, &labels, &classes)?;
+        Ok(Self {
+            spec: spec.clone(),
+            file,
+            stamp,
+            version: hasher.finish(),
+            classes,
+            shape,
+            ids,
+            features,
+            labels,
+            metadata,
+            seconds,
+            predictions,
+            skipped,
+            copies,
+            split,
+            complete: true,
+        })
     }
 
-    /// The pool's version: SHA-256 of its manifest, which is, integers big-endian and every text and list after its
-    /// length as 8 bytes: `gleaner pool 1`, the shape, the classes, and for each row its id and the SHA-256 of its
-    /// canonical bytes (the features as big-endian `f32`, then the known label's index as 4 bytes, nothing where it has
-    /// none). It does not depend on the seed of the split.
+    /// The pool as a run sees it that began with another version, whose manifest is `first`.
+    ///
+    /// `known` is the manifest of the version that the run's newest cycle has worked with: each of its samples must be here
+    /// unchanged. What was held out of the first version stays held out, and everything else may be trained on: samples
+    /// that came later, too, if `gains`, which is for the beginning of a cycle; else they are in no part of the split.
+    ///
+    /// # Errors
+    /// [`PoolError::Changed`] names the first sample that is missing or another; [`PoolError::Rows`] where the file cannot
+    /// be read.
+    pub fn grown(mut self, first: &[u8], known: &[u8], gains: bool) -> Result<Self, PoolError> {
+        let members = self.manifest_of().members(known)?;
+        let founders =
+            if first == known { members.clone() } else { self.manifest_of().members(first)? };
+        let all = Runs::all_but(self.len(), []);
+        let present = if gains { &all } else { &members };
+        let is_in = |runs: &Runs, row: usize| ids::place(runs, row).is_some();
+        self.copies = self.copies.ranked(|row| match row {
+            row if is_in(&founders, row) => 0,
+            row if is_in(&members, row) => 1,
+            _ => 2,
+        });
+        let rows = split::minus(&founders, self.copies.rows());
+        let Split { validation, test, .. } = split::stratified(
+            &self.spec,
+            &self.file,
+            &rows,
+            &self.ids,
+            &self.labels,
+            &self.classes,
+        )?;
+        let mut out: Vec<usize> = validation.iter().chain(&test).copied().collect();
+        out.extend(self.copies.rows());
+        out.sort_unstable();
+        let train = split::minus(present, out);
+        self.split = Split { train, validation, test };
+        self.complete = present.len() == self.len();
+        Ok(self)
+    }
+
+    /// Whether files of the pool came, went or were written since it was loaded; `folder` is that of [`Pool::load`].
+    #[must_use]
+    pub fn is_stale(&self, folder: &Path) -> bool {
+        stamp::of(&self.spec, folder) != self.stamp
+    }
+
+    /// Whether every sample may be worked with: a run in the middle of a cycle sees nothing of those that came since.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The pool's version: SHA-256 of [`Pool::manifest`]. It does not depend on the seed of the split, and grows with the
+    /// pool: whoever keeps the manifest can tell whether a later pool still holds all of this one.
     #[must_use]
     pub const fn version(&self) -> Digest {
         self.version
+    }
+
+    /// The manifest: the shape, the classes, and a digest of each sample, or of every few of a large pool.
+    ///
+    /// # Errors
+    /// [`PoolError::Rows`], as every sample is read again.
+    pub fn manifest(&self) -> Result<Vec<u8>, PoolError> {
+        let mut bytes = Vec::new();
+        self.manifest_of().write(&mut |piece| bytes.extend_from_slice(piece), &mut |_| ())?;
+        Ok(bytes)
+    }
+
+    fn manifest_of(&self) -> Manifest<'_> {
+        Manifest {
+            file: &self.file,
+            shape: &self.shape,
+            classes: &self.classes,
+            ids: &self.ids,
+            features: &*self.features,
+            labels: &self.labels,
+        }
     }
 
     /// The class list, in index order.
@@ -86,29 +269,84 @@ impl Pool {
         &self.shape
     }
 
-    /// The ids, row by row.
+    /// How many samples there are, copies included.
     #[must_use]
-    pub fn ids(&self) -> &[SampleId] {
-        &self.ids
+    pub const fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Never: a pool without samples does not load.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The id of a row; empty past the end.
+    #[must_use]
+    pub fn id(&self, row: usize) -> Cow<'_, str> {
+        self.ids.get(row)
+    }
+
+    /// The same, as events name it.
+    #[must_use]
+    pub fn sample(&self, row: usize) -> SampleId {
+        SampleId::from(&*self.id(row))
     }
 
     /// The row of a sample.
     #[must_use]
     pub fn index_of(&self, id: &SampleId) -> Option<usize> {
-        let place = self.by_id.binary_search_by(|&row| self.ids.get(row).cmp(&Some(id))).ok()?;
-        self.by_id.get(place).copied()
+        self.ids.index_of(id.as_str())
     }
 
     /// One row per sample, every value finite, scaled as the workflow says.
     #[must_use]
-    pub const fn features(&self) -> &Matrix {
-        &self.features
+    pub fn features(&self) -> &dyn Rows {
+        &*self.features
     }
 
-    /// The label the file gives to row `index`, as an index into [`Pool::classes`].
+    /// The features of some rows, in the order given.
+    ///
+    /// # Errors
+    /// [`PoolError::Rows`] if a file cannot be read, has changed, or has no such row.
+    pub fn gather(&self, rows: &[usize]) -> Result<Matrix, PoolError> {
+        Ok(source::gather(&*self.features, rows)?)
+    }
+
+    /// Class probabilities for every row, where the workflow names a file with them.
     #[must_use]
-    pub fn label(&self, index: usize) -> Option<u32> {
-        self.labels.get(index).copied().flatten()
+    pub fn predictions(&self) -> Option<&dyn Rows> {
+        self.predictions.as_deref().map(|predictions| predictions as &dyn Rows)
+    }
+
+    /// The label that the file gives to a row, as an index into [`Pool::classes`].
+    #[must_use]
+    pub fn label(&self, row: usize) -> Option<u32> {
+        self.labels.get(row)
+    }
+
+    /// The columns of `pool.metadata`, a value for each row.
+    #[must_use]
+    pub const fn metadata(&self) -> &Table {
+        &self.metadata
+    }
+
+    /// The seconds that the annotation of each row takes, each finite and above 0, where the workflow names their column.
+    #[must_use]
+    pub fn seconds(&self) -> Option<&[f32]> {
+        self.seconds.as_deref()
+    }
+
+    /// What was left out because it could not be read.
+    #[must_use]
+    pub const fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    /// The row that stands for `row`, which has the same bytes; `None` where it stands for itself.
+    #[must_use]
+    pub fn duplicate_of(&self, row: usize) -> Option<usize> {
+        self.copies.original(row)
     }
 
     /// Which rows train, which choose checkpoints and which measure.
@@ -116,293 +354,42 @@ impl Pool {
     pub const fn split(&self) -> &Split {
         &self.split
     }
+
+    /// What may be picked: the rows that train, less what is `labelled`, itself or one of its copies.
+    pub fn candidates<'s>(&self, labelled: impl IntoIterator<Item = &'s SampleId>) -> Runs {
+        let rows = labelled.into_iter().filter_map(|sample| self.index_of(sample));
+        let mut known: Vec<usize> = rows.map(|row| self.duplicate_of(row).unwrap_or(row)).collect();
+        known.sort_unstable();
+        split::minus(&self.split.train, known)
+    }
 }
 
-/// What a format's reader hands on: checked cells, not yet a pool.
-struct Raw {
-    ids: Vec<SampleId>,
-    /// The byte at which each row was found; empty where ids cannot collide.
-    offsets: Vec<u64>,
-    features: Matrix,
-    labels: Vec<Option<u32>>,
-    classes: Vec<String>,
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("file", &self.file)
+            .field("version", &self.version)
+            .field("samples", &self.len())
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
+    }
 }
 
-/// Gives labels their index: by the workflow's list, or by what turns up.
-struct ClassList {
-    index: HashMap<String, u32>,
-    given: bool,
-}
-
-impl ClassList {
-    fn new(given: &[String]) -> Self {
-        let index = (0..).zip(given).map(|(index, class)| (class.clone(), index)).collect();
-        Self { index, given: !given.is_empty() }
-    }
-
-    /// The index of `label`, provisional unless the list was given; `None` where it is not in the given list.
-    fn index_of(&mut self, label: &str) -> Option<u32> {
-        if let Some(&index) = self.index.get(label) {
-            return Some(index);
-        }
-        if self.given {
-            return None;
-        }
-        let next = u32::try_from(self.index.len()).ok()?;
-        self.index.insert(label.to_owned(), next);
-        Some(next)
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.index.keys().map(String::as_str)
-    }
-
-    /// The final list; re-numbers `labels` where it was inferred: by number where every label is a whole number, else by
-    /// text.
-    fn finish(self, labels: &mut [Option<u32>]) -> Vec<String> {
-        let given = self.given;
-        let mut entries: Vec<(String, u32)> = self.index.into_iter().collect();
-        if given {
-            entries.sort_by_key(|&(_, index)| index);
-        } else if entries.iter().all(|(name, _)| name.parse::<i64>().is_ok()) {
-            entries.sort_by_cached_key(|(name, _)| (name.parse::<i64>().ok(), name.clone()));
-        } else {
-            entries.sort();
-        }
-        if !given {
-            let renumbered: HashMap<u32, u32> =
-                (0..).zip(&entries).map(|(new, &(_, old))| (old, new)).collect();
-            for label in labels.iter_mut().flatten() {
-                *label = renumbered.get(label).copied().unwrap_or(*label);
-            }
-        }
-        entries.into_iter().map(|(name, _)| name).collect()
-    }
+#[cfg(not(all(feature = "images", feature = "parquet")))]
+fn not_built(path: &Path, format: &'static str, feature: &'static str) -> PoolError {
+    PoolError::NotBuilt { file: path.display().to_string(), format, feature }
 }
 
 fn product(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |product, &side| product.checked_mul(side))
 }
 
-/// The rows in the order of their ids, which must differ.
-fn sorted_ids(path: &Path, raw: &Raw) -> Result<Vec<usize>, PoolError> {
-    let id = |row: usize| raw.ids.get(row);
-    let mut rows: Vec<usize> = (0..raw.ids.len()).collect();
-    rows.sort_by_key(|&row| (id(row), row));
-    let line = |row: usize| csv::line_of(path, raw.offsets.get(row).copied().unwrap_or_default());
-    for (&first, &second) in rows.iter().zip(rows.iter().skip(1)) {
-        if let (Some(a), Some(b)) = (id(first), id(second))
-            && a == b
-        {
-            return Err(PoolError::DuplicateId {
-                file: path.display().to_string(),
-                line: line(second),
-                id: a.to_string(),
-                first: line(first),
-            });
-        }
+/// A cell as an error shows it.
+fn shortened(text: &str) -> String {
+    if text.chars().nth(60).is_none() {
+        return text.to_owned();
     }
-    Ok(rows)
-}
-
-fn version(
-    shape: &[usize],
-    classes: &[String],
-    ids: &[SampleId],
-    features: &Matrix,
-    labels: &[Option<u32>],
-) -> Digest {
-    let mut manifest = b"gleaner pool 1".to_vec();
-    let number = |manifest: &mut Vec<u8>, n: usize| manifest.extend((n as u64).to_be_bytes());
-    let text = |manifest: &mut Vec<u8>, text: &str| {
-        number(manifest, text.len());
-        manifest.extend(text.as_bytes());
-    };
-    number(&mut manifest, shape.len());
-    shape.iter().for_each(|&side| number(&mut manifest, side));
-    number(&mut manifest, classes.len());
-    classes.iter().for_each(|class| text(&mut manifest, class));
-    number(&mut manifest, ids.len());
-    let mut sample = Vec::with_capacity(features.cols().saturating_mul(4).saturating_add(4));
-    for ((id, row), label) in ids.iter().zip(features.iter_rows()).zip(labels) {
-        sample.clear();
-        sample.extend(row.iter().flat_map(|value| value.to_be_bytes()));
-        sample.extend(label.iter().flat_map(|class| class.to_be_bytes()));
-        text(&mut manifest, id.as_str());
-        manifest.extend(Digest::of(&sample).as_bytes());
-    }
-    Digest::of(&manifest)
-}
-
-/// Why a pool cannot be used. Lines count from 1, the header line included.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// The file cannot be opened or read.
-    #[error(
-        "could not read the pool file {file}; `pool.path` is relative to the workflow file's folder"
-    )]
-    Read {
-        /// The file.
-        file: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// No header, or no rows after it.
-    #[error("{file}: {what}; a header line and at least one sample are expected")]
-    Empty {
-        /// The file.
-        file: String,
-        /// What is missing.
-        what: &'static str,
-    },
-    /// A cell that is no text.
-    #[error("{file}:{line}: column {column} is not UTF-8; save the file as UTF-8")]
-    NotUtf8 {
-        /// The file.
-        file: String,
-        /// The line.
-        line: u64,
-        /// The column, from 1.
-        column: usize,
-    },
-    /// A column that the workflow names is missing.
-    #[error("{file}:1: there is no column {column:?}, which `pool.{key}` names{hint}")]
-    NoColumn {
-        /// The file.
-        file: String,
-        /// The key in `[pool]`.
-        key: &'static str,
-        /// Its value.
-        column: String,
-        /// The nearest column, or what there is.
-        hint: String,
-    },
-    /// Two columns of one name.
-    #[error("{file}:1: there are two columns {column:?}; rename one of them")]
-    DuplicateColumn {
-        /// The file.
-        file: String,
-        /// The name.
-        column: String,
-    },
-    /// A row that is shorter or longer than the header.
-    #[error(
-        "{file}:{line}: {found} cells, but the header has {expected}; complete or remove the row"
-    )]
-    Ragged {
-        /// The file.
-        file: String,
-        /// The line.
-        line: u64,
-        /// How many cells there are.
-        found: usize,
-        /// How many there should be.
-        expected: usize,
-    },
-    /// A feature that is no finite number.
-    #[error(
-        "{file}:{line}: column {column:?}: {value:?} is not a finite number that fits 32 bits (after `pool.scale`); \
-         correct it, or remove the row"
-    )]
-    NotANumber {
-        /// The file.
-        file: String,
-        /// The line.
-        line: u64,
-        /// The column.
-        column: String,
-        /// The cell.
-        value: String,
-    },
-    /// An empty id.
-    #[error(
-        "{file}:{line}: the id is empty; every sample needs one, or leave out `pool.id_column`"
-    )]
-    EmptyId {
-        /// The file.
-        file: String,
-        /// The line.
-        line: u64,
-    },
-    /// Two samples of one id.
-    #[error("{file}:{line}: the id {id:?} is taken by line {first}; ids must differ")]
-    DuplicateId {
-        /// The file.
-        file: String,
-        /// The second line.
-        line: u64,
-        /// The id.
-        id: String,
-        /// The first line.
-        first: u64,
-    },
-    /// A label that is not in the class list.
-    #[error("{file}:{line}: the label {value:?} is not in `pool.classes`{hint}")]
-    UnknownLabel {
-        /// The file.
-        file: String,
-        /// The line.
-        line: u64,
-        /// The label.
-        value: String,
-        /// The nearest class, or what to do.
-        hint: String,
-    },
-    /// A label column that holds something else.
-    #[error(
-        "{file}:{line}: more than {INFERRED_CLASSES_MAX} different labels in column {column:?}; is it the label \
-         column? If so, list them in `pool.classes`"
-    )]
-    TooManyClasses {
-        /// The file.
-        file: String,
-        /// The line.
-        line: u64,
-        /// The column.
-        column: String,
-    },
-    /// Nothing to tell apart.
-    #[error(
-        "{file}: there is nothing to tell apart: the classes are {classes:?}, and at least two are needed; label some \
-         samples or set `pool.classes`"
-    )]
-    TooFewClasses {
-        /// The file.
-        file: String,
-        /// The classes.
-        classes: Vec<String>,
-    },
-    /// The shape asks for another number of values than a row has.
-    #[error(
-        "{file}:1: there are {columns} feature columns, but `pool.shape` = {shape:?} takes {}; set it to [{columns}], \
-         or to sides whose product is {columns}",
-        product(shape).map_or_else(|| "more than fit in memory".to_owned(), |n| n.to_string())
-    )]
-    Shape {
-        /// The file.
-        file: String,
-        /// `pool.shape`.
-        shape: Vec<usize>,
-        /// How many feature columns there are.
-        columns: usize,
-    },
-    /// A class that cannot be in every part of the split.
-    #[error(
-        "{file}: the class {class:?} has {samples} labelled samples, but the split needs at least {needed}, one for \
-         each part; add samples, remove the class, or set `pool.validation` or `pool.test` to 0"
-    )]
-    TooFewSamples {
-        /// The file.
-        file: String,
-        /// The class.
-        class: String,
-        /// How many samples it has.
-        samples: usize,
-        /// How many it needs.
-        needed: usize,
-    },
+    text.chars().take(60).chain(['…']).collect()
 }
 
 #[cfg(test)]

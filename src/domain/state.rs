@@ -28,8 +28,11 @@ pub struct Run {
     pub phase: Phase,
     /// Why it stands still; cleared by the next event.
     pub failed: Option<CycleFailed>,
-    /// The pool version of the newest cycle.
+    /// The pool version of the newest cycle. It may differ from cycle to cycle: pools grow. Whether one version holds all
+    /// that another held is for those to say who have both manifests.
     pub pool: Option<Digest>,
+    /// The pool version of the first cycle, whose samples are split; what came later trains.
+    pub first_pool: Option<Digest>,
     /// The model that scores the candidates of the newest cycle.
     pub selector_model: Option<Digest>,
     /// Every label so far.
@@ -187,6 +190,7 @@ impl Run {
             phase: Phase::New,
             failed: None,
             pool: None,
+            first_pool: None,
             selector_model: None,
             labels: BTreeMap::new(),
             picks: BTreeMap::new(),
@@ -315,6 +319,7 @@ impl Run {
     fn start_cycle(&mut self, started: &CycleStarted) {
         self.cycle = self.cycle.next();
         self.pool = Some(started.pool);
+        self.first_pool = self.first_pool.or(self.pool);
         self.selector_model = started.selector_model;
         self.picks.clear();
         self.phase = Phase::Selecting;

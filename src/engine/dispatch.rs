@@ -132,8 +132,8 @@ impl Worker {
                 tracing::warn!(job = %job.id, kind = %job.kind, "dropping a job that the run no longer waits for");
                 return self.settle(&job, Outcome::Finished).await;
             }
-            let pool = inner.pool(&live).await;
-            let step = pool.map_err(StepError::permanent).map(|pool| Step {
+            let pool = inner.pool(&live, job.kind).await;
+            let step = pool.map(|pool| Step {
                 job: job.clone(),
                 run: live.run.clone(),
                 head: live.head,

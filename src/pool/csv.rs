@@ -1,13 +1,18 @@
 //! Pools from comma-separated values: a header line, then one sample per line.
 //!
-//! Every column that is not the label or the id is a feature. Cells are trimmed; an empty label means "not known yet".
-//! Rows are streamed: one row is in memory beside the pool itself.
+//! Every column that is not the label, the id, metadata or seconds is a feature. Cells are trimmed; an empty label means
+//! "not known yet". Rows are streamed into one matrix in memory: a pool that is too large for that is an `.npy` file.
 
-use super::{ClassList, INFERRED_CLASSES_MAX, PoolError, Raw};
+use super::ids::{self, Ids};
+use super::labels::{ClassList, Labels};
+use super::metadata::{self, Extras};
+use super::source::{Raw, Skipped, open, scaled};
+use super::{PoolError, shortened};
 use crate::domain::definition::PoolSpec;
 use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::domain::nearest::nearest;
+use crate::domain::rows::Runs;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -18,81 +23,177 @@ struct Columns {
     names: Vec<String>,
     label: usize,
     id: Option<usize>,
+    seconds: Option<usize>,
+    /// In the order of `pool.metadata`.
+    metadata: Vec<usize>,
+}
+
+impl Columns {
+    fn is_feature(&self, index: usize) -> bool {
+        index != self.label
+            && ![self.id, self.seconds].contains(&Some(index))
+            && !self.metadata.contains(&index)
+    }
 }
 
 pub(super) fn read(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
     let file = path.display().to_string();
     let failed =
         |source: ::csv::Error| PoolError::Read { file: file.clone(), source: source.into() };
-    let open = open(path).map_err(|source| PoolError::Read { file: file.clone(), source })?;
+    let open = open(path).map_err(|source| PoolError::read(path, source))?;
     // `flexible`: a ragged row is ours to report, with the line and both lengths.
     let mut reader =
         ReaderBuilder::new().flexible(true).buffer_capacity(256 * 1024).from_reader(open);
     let columns = columns(spec, &file, &mut reader)?;
-    let stem =
-        path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let width = (0..columns.names.len()).filter(|&index| columns.is_feature(index)).count();
 
     let mut classes = ClassList::new(&spec.classes);
-    let (mut ids, mut offsets, mut labels, mut data) = (vec![], vec![], vec![], vec![]);
+    let (mut ids, mut offsets, mut data) = (vec![], vec![], vec![]);
+    let (mut labels, mut numbers) = (Labels::default(), Runs::default());
+    let (mut extras, mut skipped) = (Extras::new(spec), Skipped::default());
     let mut record = ByteRecord::new();
+    let mut row = 0;
     while reader.read_byte_record(&mut record).map_err(failed)? {
         let offset = record.position().map_or(0, ::csv::Position::byte);
-        let line = || line_of(path, offset);
-        if record.len() != columns.names.len() {
-            let (found, expected) = (record.len(), columns.names.len());
-            return Err(PoolError::Ragged { file, line: line(), found, expected });
-        }
-        for (index, cell) in record.iter().enumerate() {
-            let text = std::str::from_utf8(cell)
-                .map_err(|_| PoolError::NotUtf8 {
-                    file: file.clone(),
-                    line: line(),
-                    column: index + 1,
-                })?
-                .trim();
-            if index == columns.label {
-                labels.push(label(spec, &file, &line, text, &mut classes)?);
-            } else if Some(index) == columns.id {
-                if text.is_empty() {
-                    return Err(PoolError::EmptyId { file, line: line() });
+        let reading = Reading { spec, path, file: &file, columns: &columns, offset };
+        let start = data.len();
+        match reading.row(&record, &mut data, &mut classes, &mut extras) {
+            Ok((id, label)) => {
+                labels.push(label);
+                if let Some(id) = id {
+                    ids.push(id);
+                    offsets.push(offset);
                 }
-                ids.push(SampleId::from(text));
-                offsets.push(offset);
-            } else {
-                data.push(number(text, spec.scale).ok_or_else(|| PoolError::NotANumber {
-                    file: file.clone(),
-                    line: line(),
-                    column: columns.names.get(index).cloned().unwrap_or_default(),
-                    value: shortened(text),
-                })?);
+                numbers.push(row..row + 1);
+            }
+            Err(bad) => {
+                data.truncate(start);
+                skipped.or_fail(spec, || reading.error(bad))?;
             }
         }
-        if columns.id.is_none() {
-            // The width never depends on the number of rows, so that a file may grow without renaming its samples.
-            ids.push(SampleId::from(format!("{stem}-{:04}", ids.len())));
-        }
+        row += 1;
     }
-    if ids.is_empty() {
-        return Err(PoolError::Empty { file, what: "no samples after the header line" });
+    if numbers.is_empty() {
+        let what = match skipped.count {
+            0 => "no samples after the header line",
+            _ => "every sample after the header line is broken",
+        };
+        return Err(PoolError::Empty { file, what });
     }
-    let features = columns.names.len() - 1 - usize::from(columns.id.is_some());
-    let features = Matrix::new(ids.len(), features, data).unwrap_or_default();
+    let mut features = Matrix::new(numbers.len(), width, data).unwrap_or_default();
     let classes = classes.finish(&mut labels);
-    Ok(Raw { ids, offsets, features, labels, classes })
+    let line = |row: usize| line_of(path, offsets.get(row).copied().unwrap_or_default());
+    let (ids, order) = if columns.id.is_none() {
+        (Ids::generated(path, numbers), None)
+    } else {
+        let order = ids::order(path, &ids, line)?;
+        features = features.select_rows(&order);
+        labels.reorder(&order);
+        let ids = order.iter().filter_map(|&row| ids.get(row).cloned()).collect();
+        // Rows of the file, for whatever else goes by them.
+        let in_file: Vec<usize> = numbers.iter().collect();
+        let of_file = order.iter().filter_map(|&row| in_file.get(row).copied()).collect();
+        (Ids::Listed(ids), Some((order, of_file)))
+    };
+    let (order, of_file) = order.unzip();
+    let (metadata, seconds) = extras.finish(order.as_deref());
+    Ok(Raw {
+        ids,
+        features: Box::new(features),
+        shape: vec![width],
+        labels,
+        classes,
+        metadata,
+        seconds,
+        rows_in_file: row,
+        order: of_file,
+        skipped,
+    })
 }
 
-/// Opens a regular file; a pipe would not give its bytes twice, and a device might never end.
-fn open(path: &Path) -> std::io::Result<File> {
-    if std::fs::metadata(path)?.is_file() {
-        File::open(path)
-    } else {
-        Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"))
+/// A row that is being read.
+struct Reading<'a> {
+    spec: &'a PoolSpec,
+    path: &'a Path,
+    file: &'a str,
+    columns: &'a Columns,
+    offset: u64,
+}
+
+/// What is wrong with a row; its line is found only where somebody is told.
+enum Bad {
+    Ragged(usize),
+    NotUtf8(usize),
+    NotANumber(usize, String),
+    EmptyId,
+    Other(PoolError),
+}
+
+impl Reading<'_> {
+    fn row(
+        &self,
+        record: &ByteRecord,
+        data: &mut Vec<f32>,
+        classes: &mut ClassList,
+        extras: &mut Extras,
+    ) -> Result<(Option<SampleId>, Option<u32>), Bad> {
+        let columns = self.columns;
+        if record.len() != columns.names.len() {
+            return Err(Bad::Ragged(record.len()));
+        }
+        let mut cells = Vec::with_capacity(record.len());
+        for (index, cell) in record.iter().enumerate() {
+            let text = std::str::from_utf8(cell).map_err(|_| Bad::NotUtf8(index))?.trim();
+            if columns.is_feature(index) {
+                let number = text.parse().ok().and_then(|number| scaled(number, self.spec.scale));
+                data.push(number.ok_or_else(|| Bad::NotANumber(index, shortened(text)))?);
+            }
+            cells.push(text);
+        }
+        let cell = |index: usize| cells.get(index).copied().unwrap_or_default();
+        let id = columns.id.map(cell);
+        if id == Some("") {
+            return Err(Bad::EmptyId);
+        }
+        let place = || format!("{}:{}", self.file, self.line());
+        let seconds = columns.seconds.map(|index| metadata::seconds(cell(index), place));
+        let seconds = seconds.transpose().map_err(Bad::Other)?;
+        // The label comes last: one of a row that is left out makes no class.
+        let place = || (self.file.to_owned(), self.line());
+        let label = match cell(columns.label) {
+            "" => None,
+            text => {
+                Some(classes.index_of(text, &self.spec.label_column, &place).map_err(Bad::Other)?)
+            }
+        };
+        extras.push(columns.metadata.iter().map(|&index| metadata::cell(cell(index))), seconds);
+        Ok((id.map(SampleId::from), label))
+    }
+
+    fn line(&self) -> u64 {
+        line_of(self.path, self.offset)
+    }
+
+    fn error(&self, bad: Bad) -> PoolError {
+        let (file, line) = (self.file.to_owned(), self.line());
+        match bad {
+            Bad::Ragged(found) => {
+                PoolError::Ragged { file, line, found, expected: self.columns.names.len() }
+            }
+            Bad::NotUtf8(index) => PoolError::NotUtf8 { file, line, column: index + 1 },
+            Bad::NotANumber(index, value) => {
+                let column = self.columns.names.get(index).cloned().unwrap_or_default();
+                PoolError::NotANumber { file, line, column, value }
+            }
+            Bad::EmptyId => PoolError::EmptyId { file, line },
+            Bad::Other(error) => error,
+        }
     }
 }
 
 /// The line of the row found at byte `offset`, for an error; 0 if the file cannot be read again. The csv reader's own count
 /// is no use: it points before the empty lines that it skips.
-pub(super) fn line_of(path: &Path, offset: u64) -> u64 {
+fn line_of(path: &Path, offset: u64) -> u64 {
     let Ok(file) = open(path) else { return 0 };
     let mut line = 1;
     for (place, byte) in (0_u64..).zip(BufReader::new(file).bytes()) {
@@ -127,7 +228,16 @@ fn columns(spec: &PoolSpec, file: &str, reader: &mut Reader<File>) -> Result<Col
         Some(column) => Some(find(&names, file, "id_column", column)?),
         None => None,
     };
-    Ok(Columns { names, label, id })
+    let seconds = match &spec.seconds_column {
+        Some(column) => Some(find(&names, file, "seconds_column", column)?),
+        None => None,
+    };
+    let metadata = spec
+        .metadata
+        .iter()
+        .map(|column| find(&names, file, "metadata", column))
+        .collect::<Result<_, _>>()?;
+    Ok(Columns { names, label, id, seconds, metadata })
 }
 
 fn find(names: &[String], file: &str, key: &'static str, wanted: &str) -> Result<usize, PoolError> {
@@ -158,49 +268,4 @@ fn find(names: &[String], file: &str, key: &'static str, wanted: &str) -> Result
             Err(PoolError::NoColumn { file: file.to_owned(), key, column: wanted.to_owned(), hint })
         }
     }
-}
-
-fn label(
-    spec: &PoolSpec,
-    file: &str,
-    line: &dyn Fn() -> u64,
-    text: &str,
-    classes: &mut ClassList,
-) -> Result<Option<u32>, PoolError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let Some(index) = classes.index_of(text) else {
-        let near = nearest(text, classes.names());
-        let hint = near.map_or_else(
-            || "; correct it, or add the class".to_owned(),
-            |near| format!("; did you mean {near:?}?"),
-        );
-        return Err(PoolError::UnknownLabel {
-            file: file.to_owned(),
-            line: line(),
-            value: shortened(text),
-            hint,
-        });
-    };
-    if spec.classes.is_empty() && usize::try_from(index).is_ok_and(|i| i >= INFERRED_CLASSES_MAX) {
-        let column = spec.label_column.clone();
-        return Err(PoolError::TooManyClasses { file: file.to_owned(), line: line(), column });
-    }
-    Ok(Some(index))
-}
-
-/// A finite number that is still finite as an `f32` after scaling.
-fn number(text: &str, scale: f64) -> Option<f32> {
-    #[expect(clippy::cast_possible_truncation, reason = "rounds; what overflows is refused below")]
-    let value = (text.parse::<f64>().ok()? * scale) as f32;
-    value.is_finite().then_some(value)
-}
-
-/// A cell as an error shows it.
-fn shortened(text: &str) -> String {
-    if text.chars().nth(60).is_none() {
-        return text.to_owned();
-    }
-    text.chars().take(60).chain(['…']).collect()
 }

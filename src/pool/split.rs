@@ -1,22 +1,25 @@
 //! The split: which samples train, which choose checkpoints, and which measure.
 
 use super::PoolError;
+use super::ids::Ids;
+use super::labels::Labels;
 use crate::domain::chance::Chance;
 use crate::domain::definition::PoolSpec;
-use crate::domain::ids::{CycleNumber, SampleId};
+use crate::domain::ids::CycleNumber;
+use crate::domain::rows::Runs;
 
-/// Rows of a pool, each list in the order of rows. Together they are all rows, and no row is in two lists.
+/// Rows of a pool. No row is in two parts; copies of other samples are in none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Split {
     /// What may be labelled and trained on.
-    pub train: Vec<usize>,
-    /// What chooses among checkpoints; every row has a known label.
+    pub train: Runs,
+    /// What chooses among checkpoints, ascending; every row has a known label.
     pub validation: Vec<usize>,
-    /// What measures; every row has a known label.
+    /// What measures, ascending; every row has a known label.
     pub test: Vec<usize>,
 }
 
-/// Splits class by class, so that each part has the shares of classes that the whole has.
+/// Splits `rows` class by class, so that each part has the shares of classes that the whole has.
 ///
 /// A part's size is `fraction * n` rounded up, of `n` samples with a known label; the classes share it by largest
 /// remainders (ties: the lower class), at least one each. Which samples of a class go where derives from the pool's seed
@@ -24,18 +27,22 @@ pub struct Split {
 pub(super) fn stratified(
     spec: &PoolSpec,
     file: &str,
-    ids: &[SampleId],
-    labels: &[Option<u32>],
+    rows: &Runs,
+    ids: &Ids,
+    labels: &Labels,
     classes: &[String],
 ) -> Result<Split, PoolError> {
+    if spec.test <= 0.0 && spec.validation <= 0.0 {
+        return Ok(Split { train: rows.clone(), ..Split::default() });
+    }
     let chance = Chance { seed: spec.seed, cycle: CycleNumber(0), purpose: "split" };
-    let mut members: Vec<Vec<(u64, &SampleId, usize)>> = vec![vec![]; classes.len()];
+    // Rows are in the order of ids, so a tie goes to the lower id.
+    let mut members: Vec<Vec<(u64, usize)>> = vec![vec![]; classes.len()];
     let mut split = Split::default();
-    for (row, (id, label)) in ids.iter().zip(labels).enumerate() {
-        let class = label.and_then(|class| members.get_mut(usize::try_from(class).ok()?));
-        match class {
-            Some(class) => class.push((chance.draw(id.as_str()), id, row)),
-            None => split.train.push(row),
+    for row in rows.iter() {
+        let class = labels.get(row).and_then(|class| members.get_mut(usize::try_from(class).ok()?));
+        if let Some(class) = class {
+            class.push((chance.draw(&ids.get(row)), row));
         }
     }
     let (test, validation) = (spec.test > 0.0, spec.validation > 0.0);
@@ -58,15 +65,30 @@ pub(super) fn stratified(
     let validations = shares_of(&left, part_size(whole, spec.validation), 1);
     for ((mut members, test), validation) in members.into_iter().zip(tests).zip(validations) {
         members.sort_unstable();
-        let mut rows = members.into_iter().map(|(_, _, row)| row);
+        let mut rows = members.into_iter().map(|(_, row)| row);
         split.test.extend(rows.by_ref().take(test));
         split.validation.extend(rows.by_ref().take(validation));
-        split.train.extend(rows);
     }
-    for part in [&mut split.train, &mut split.validation, &mut split.test] {
+    for part in [&mut split.validation, &mut split.test] {
         part.sort_unstable();
     }
+    let mut held_out = [split.validation.as_slice(), &split.test].concat();
+    held_out.sort_unstable();
+    split.train = minus(rows, held_out);
     Ok(split)
+}
+
+/// `rows` less those of `without`, which ascend.
+pub(super) fn minus(rows: &Runs, without: impl IntoIterator<Item = usize>) -> Runs {
+    let mut without = without.into_iter().peekable();
+    let mut left = Runs::default();
+    for row in rows.iter() {
+        while without.next_if(|&gone| gone < row).is_some() {}
+        if without.next_if_eq(&row).is_none() {
+            left.push(row..row + 1);
+        }
+    }
+    left
 }
 
 /// `fraction` of `n`, rounded up as scikit-learn's `train_test_split` does.

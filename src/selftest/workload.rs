@@ -14,7 +14,7 @@ use crate::domain::event::{
     labelled_set_digest,
 };
 use crate::domain::ids::{
-    CycleId, CycleNumber, EventId, FencingToken, JobId, Revision, RunId, WorkerId,
+    CycleId, CycleNumber, EventId, FencingToken, JobId, Revision, RunId, SampleId, WorkerId,
 };
 use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
 use crate::domain::kpi::Interval;
@@ -399,13 +399,13 @@ impl Reactor for Train {
         };
         let labels = &step.run.labels;
         let held_out = step.pool.split().validation.iter();
-        let validation = held_out.filter_map(|&row| step.pool.ids().get(row));
+        let validation: Vec<SampleId> = held_out.map(|&row| step.pool.sample(row)).collect();
         Ok(Command::RecordTraining(Trained {
             train_set: labelled_set_digest(
                 labels.iter().map(|(sample, known)| (sample, known.label)),
             ),
             train_samples: labels.len() as u64,
-            validation_set: labelled_set_digest(validation.map(|id| (id, Label::Class(0)))),
+            validation_set: labelled_set_digest(validation.iter().map(|id| (id, Label::Class(0)))),
             validation_samples: step.pool.split().validation.len() as u64,
             checkpoints: (1..).zip(models).map(checkpoint).collect(),
         }))

@@ -3,10 +3,10 @@
 use super::reader::{Key, Reader};
 use super::source::Value;
 use crate::domain::definition::{
-    AnnotatorSpec, ColdStart, Committee, Definition, Direction, EmbeddingSource, GateEstimator,
-    GraphSpec, Keep, KpiMetric, KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource,
-    PoolSpec, ProviderChoice, RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec,
-    StopSpec, Task, TrainerSpec,
+    AnnotatorSpec, Broken, ColdStart, Committee, Definition, Direction, Duplicates,
+    EmbeddingSource, GateEstimator, GraphSpec, ImageChannels, ImageLayout, Keep, KpiMetric,
+    KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec, ProviderChoice,
+    RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, Task, TrainerSpec,
 };
 use crate::domain::strategy::{StrategySpec, catalogue};
 use std::collections::BTreeSet;
@@ -28,6 +28,22 @@ const TABLES: [(&str, &[&str]); 9] = [
             "validation",
             "test",
             "seed",
+            "labels",
+            "predictions",
+            "text_field",
+            "features_field",
+            "label_field",
+            "id_field",
+            "width",
+            "size",
+            "layout",
+            "channels",
+            "mean",
+            "std",
+            "broken",
+            "duplicates",
+            "metadata",
+            "seconds_column",
         ],
     ),
     (
@@ -135,13 +151,20 @@ fn pool(reader: &mut Reader<'_>, run: &RunSpec) -> PoolSpec {
         Mode::Development => 0.2,
         Mode::Production => 0.0,
     };
+    let sources = [
+        ("csv", PoolSource::Csv),
+        ("npy", PoolSource::Npy),
+        ("jsonl", PoolSource::Jsonl),
+        ("parquet", PoolSource::Parquet),
+        ("images", PoolSource::Images),
+    ];
+    let layouts = [("chw", ImageLayout::Chw), ("hwc", ImageLayout::Hwc)];
     PoolSpec {
-        source: reader
-            .choice(("pool", "source"), &[("csv", PoolSource::Csv)])
-            .unwrap_or(PoolSource::Csv),
+        source: reader.choice(("pool", "source"), &sources).unwrap_or(PoolSource::Csv),
         path: reader.required_text(("pool", "path"), "data/digits.csv"),
-        label_column: reader.text(("pool", "label_column")).unwrap_or_else(|| "label".to_owned()),
-        id_column: reader.text(("pool", "id_column")),
+        label_column: column(reader, ("pool", "label_column"), ("pool", "label_field"))
+            .unwrap_or_else(|| "label".to_owned()),
+        id_column: column(reader, ("pool", "id_column"), ("pool", "id_field")),
         shape: widths(reader, ("pool", "shape")).unwrap_or_default(),
         scale: reader
             .number(("pool", "scale"), "a number that is not 0", |x| x.abs() > 0.0)
@@ -150,7 +173,110 @@ fn pool(reader: &mut Reader<'_>, run: &RunSpec) -> PoolSpec {
         validation: reader.number(("pool", "validation"), share, is_share).unwrap_or(0.1),
         test: reader.number(("pool", "test"), share, is_share).unwrap_or(test),
         seed: reader.whole(("pool", "seed"), 0..=i128::from(u64::MAX)).unwrap_or(run.seed),
+        labels: reader.text(("pool", "labels")),
+        predictions: reader.text(("pool", "predictions")),
+        text_field: reader.text(("pool", "text_field")),
+        features_field: reader.text(("pool", "features_field")),
+        width: reader.whole(("pool", "width"), 2..=65_536),
+        size: size(reader),
+        layout: reader.choice(("pool", "layout"), &layouts).unwrap_or_default(),
+        channels: match reader.whole::<u8>(("pool", "channels"), 1..=3) {
+            Some(1) => ImageChannels::Grey,
+            Some(2) => {
+                reader.refuse(
+                    ("pool", "channels"),
+                    "2 given, but 1 (brightness) or 3 (colour) is expected",
+                );
+                ImageChannels::Colour
+            }
+            Some(_) | None => ImageChannels::Colour,
+        },
+        mean: numbers(reader, ("pool", "mean"), |_| true),
+        std: numbers(reader, ("pool", "std"), |x| x.abs() > 0.0),
+        broken: reader
+            .choice(("pool", "broken"), &[("fail", Broken::Fail), ("skip", Broken::Skip)])
+            .unwrap_or_default(),
+        duplicates: reader
+            .choice(
+                ("pool", "duplicates"),
+                &[("once", Duplicates::Once), ("keep", Duplicates::Keep)],
+            )
+            .unwrap_or_default(),
+        metadata: names(reader, ("pool", "metadata")),
+        seconds_column: reader.text(("pool", "seconds_column")),
     }
+}
+
+/// A column of a table is a field of a line of JSON: both words are understood, one at a time.
+fn column(reader: &mut Reader<'_>, column: Key, field: Key) -> Option<String> {
+    if reader.has(column) && reader.has(field) {
+        let message = format!("{} and {} say the same; keep one", column.1, field.1);
+        reader.refuse(field, &message);
+    }
+    let field = reader.text(field);
+    reader.text(column).or(field)
+}
+
+/// Height and width of images.
+fn size(reader: &mut Reader<'_>) -> Option<[usize; 2]> {
+    let key = ("pool", "size");
+    let sides = widths(reader, key)?;
+    match <[usize; 2]>::try_from(sides.as_slice()) {
+        Ok([height, width]) if height.max(width) <= 4096 => Some([height, width]),
+        Ok(_) | Err(_) => {
+            reader.refuse(
+                key,
+                &format!("{sides:?} given, but [height, width] of at most 4096 is expected"),
+            );
+            None
+        }
+    }
+}
+
+/// One number, or three: one a channel.
+fn numbers(reader: &mut Reader<'_>, key: Key, accepts: impl Fn(f64) -> bool) -> Vec<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a number in a file; rounding is meant")]
+    let number = |value: &Value| match value {
+        Value::Float(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
+        Value::Text(_) | Value::Boolean(_) | Value::List(_) | Value::Other(_) => None,
+    };
+    let number =
+        |value: &Value| number(value).filter(|x| x.is_finite() && accepts(*x)).map(|x| x + 0.0);
+    let expected = if key.1 == "std" {
+        "a list of numbers that are not 0, for example [0.5],"
+    } else {
+        "a list of numbers, for example [0.5],"
+    };
+    let Some(numbers) = reader.list(key, expected, number) else { return vec![] };
+    if !matches!(numbers.len(), 1 | 3) {
+        let message = format!(
+            "{} numbers given, but 1, or 3 for three channels, are expected",
+            numbers.len()
+        );
+        reader.refuse(key, &message);
+    }
+    numbers
+}
+
+/// A list of names that differ.
+fn names(reader: &mut Reader<'_>, key: Key) -> Vec<String> {
+    let name = |value: &Value| match value {
+        Value::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+        Value::Text(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::List(_)
+        | Value::Other(_) => None,
+    };
+    let expected = "a list of names in quotes, for example [\"camera\", \"hour\"],";
+    let Some(names) = reader.list(key, expected, name) else { return vec![] };
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+        reader.refuse(key, &format!("{twice:?} is listed twice; remove one"));
+    }
+    names
 }
 
 /// A list of whole numbers of at least 1, not empty.

@@ -2,12 +2,14 @@
 
 use super::reader::Reader;
 use crate::domain::definition::{
-    ColdStart, Definition, Direction, GateEstimator, GraphSpec, Mode, OptimizerSpec, ScheduleSpec,
+    ColdStart, Definition, Direction, GateEstimator, GraphSpec, ImageChannels, Mode, OptimizerSpec,
+    PoolSource, PoolSpec, ScheduleSpec,
 };
 
 /// Reports every contradiction.
 pub(super) fn check(definition: &Definition, reader: &mut Reader<'_>) {
     pool(definition, reader);
+    sources(&definition.pool, reader);
     match definition.run.mode {
         Mode::Development => development(definition, reader),
         Mode::Production => production(definition, reader),
@@ -48,6 +50,84 @@ fn pool(definition: &Definition, reader: &mut Reader<'_>) {
                 definition.model_selector.criterion
             ),
         );
+    }
+}
+
+/// Keys that belong to some sources only.
+fn sources(pool: &PoolSpec, reader: &mut Reader<'_>) {
+    use PoolSource::{Csv, Images, Jsonl, Npy, Parquet};
+    let of: [(&'static str, &[PoolSource]); 16] = [
+        ("labels", &[Npy]),
+        ("text_field", &[Jsonl]),
+        ("width", &[Jsonl]),
+        ("features_field", &[Jsonl, Parquet]),
+        ("label_column", &[Csv, Jsonl, Parquet]),
+        ("label_field", &[Jsonl]),
+        ("id_column", &[Csv, Jsonl, Parquet]),
+        ("id_field", &[Jsonl]),
+        ("metadata", &[Csv, Jsonl, Parquet]),
+        ("seconds_column", &[Csv, Jsonl, Parquet]),
+        ("size", &[Images]),
+        ("layout", &[Images]),
+        ("channels", &[Images]),
+        ("mean", &[Images]),
+        ("std", &[Images]),
+        ("scale", &[Csv, Npy, Jsonl, Parquet, Images]),
+    ];
+    for (key, sources) in of {
+        if reader.has(("pool", key)) && !sources.contains(&pool.source) {
+            let names: Vec<&str> = sources.iter().map(|source| name(*source)).collect();
+            let message = format!(
+                "belongs to {} pools; remove the key, or set source = {:?}",
+                names.join(", "),
+                names.first().copied().unwrap_or_default()
+            );
+            reader.contradiction(&[("pool", key), ("pool", "source")], &message);
+        }
+    }
+    let field = |key| ("pool", key);
+    match (pool.source, &pool.text_field, &pool.features_field) {
+        (Jsonl, None, None) => reader.contradiction(
+            &[field("text_field"), field("features_field"), field("source")],
+            "missing; a jsonl pool needs text_field, whose words become features, or features_field, a list of numbers",
+        ),
+        (Jsonl, Some(_), Some(_)) => reader.contradiction(
+            &[field("features_field"), field("text_field")],
+            "text_field and features_field both say where the features are; keep one",
+        ),
+        _ => {}
+    }
+    if pool.source == Images && pool.size.is_none() {
+        reader.contradiction(
+            &[field("size"), field("source")],
+            "missing; images are brought to one size, for example size = [32, 32]",
+        );
+    }
+    if pool.channels == ImageChannels::Grey && pool.mean.len().max(pool.std.len()) > 1 {
+        reader.contradiction(
+            &[field("mean"), field("std"), field("channels")],
+            "one channel has one mean and one std; give one number, or set channels = 3",
+        );
+    }
+    let mut used = vec![&pool.label_column];
+    used.extend(pool.id_column.iter().chain(&pool.text_field).chain(&pool.features_field));
+    if let Some(twice) = pool.metadata.iter().find(|name| used.contains(name)) {
+        reader.contradiction(
+            &[field("metadata")],
+            &format!(
+                "{twice:?} is the label, the id or the features already; remove it from the list"
+            ),
+        );
+    }
+}
+
+const fn name(source: PoolSource) -> &'static str {
+    match source {
+        PoolSource::Csv => "csv",
+        PoolSource::Npy => "npy",
+        PoolSource::Jsonl => "jsonl",
+        PoolSource::Parquet => "parquet",
+        PoolSource::Images => "images",
     }
 }
 

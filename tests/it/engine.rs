@@ -192,6 +192,69 @@ async fn an_ended_run_leaves_no_pool_in_memory() {
     assert!(pool.lock().unwrap().upgrade().is_none());
 }
 
+/// Two cycles on a copy of the digits, which `change` alters while the first is in training; the events.
+async fn while_the_pool_changes(change: fn(&str) -> String) -> (RunStatus, Vec<Event>) {
+    let world = World::new();
+    let digits = std::fs::read_to_string(World::workflows().join("data/digits.csv")).unwrap();
+    let path = world.folder.path().join("data/digits.csv");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, &digits).unwrap();
+    let training = Paper(move |step: &Step| {
+        if step.cycle().cycle == CycleNumber(1) {
+            std::fs::write(&path, change(&digits)).unwrap();
+        }
+        Ok(trained(step))
+    });
+    let engine = world.engine().reactor(JobKind::Train, training).build();
+    let run = engine.start(definition(), world.folder.path()).await.unwrap();
+    settle(&engine, run).await;
+    (engine.status(run).await.unwrap(), world.events(&engine, run).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_may_gain_samples_between_cycles_and_the_next_cycle_records_it() {
+    let (status, events) = while_the_pool_changes(|digits| {
+        let last = digits.trim_end().lines().last().unwrap();
+        format!("{}\n{}\n", digits.trim_end(), last.replacen(",0", ",16", 1))
+    })
+    .await;
+    assert_eq!(status.state, RunState::Ended, "{:?}", status.failed);
+    let pools: Vec<Digest> = events
+        .iter()
+        .filter_map(
+            |event| if let Event::CycleStarted(cycle) = event { Some(cycle.pool) } else { None },
+        )
+        .collect();
+    assert_eq!(pools.len(), 2);
+    assert_ne!(pools[0], pools[1]);
+    let batches: Vec<(u64, usize)> = events
+        .iter()
+        .filter_map(|event| {
+            let Event::BatchSelected(batch) = event else { return None };
+            Some((batch.candidates, batch.picks.len()))
+        })
+        .collect();
+    let [(first, picked), (second, _)] = batches[..] else { panic!("{batches:?}") };
+    assert_eq!(second, first - picked as u64 + 1, "one more to choose from");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_loses_or_changes_a_sample_stops_the_run_and_names_it() {
+    let lost = while_the_pool_changes(|digits| {
+        let kept: Vec<&str> = digits.trim_end().lines().collect();
+        kept[..kept.len() - 1].join("\n")
+    });
+    let changed = while_the_pool_changes(|digits| digits.replacen(",0", ",1", 1));
+    for ((status, _), what) in [
+        (lost.await, "sample digits-1796 is missing"),
+        (changed.await, "sample digits-0000 is another now"),
+    ] {
+        assert_eq!(status.state, RunState::Failed);
+        let cause = status.failed.unwrap().cause;
+        assert!(cause.contains(what), "{cause}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cycle_alone_costs_five_barriers() {
     let world = World::new();

@@ -5,8 +5,8 @@ use crate::domain::digest::Digest;
 use crate::domain::event::Label;
 use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
+use crate::domain::rows::Rows;
 use crate::engine::EngineError;
-use crate::engine::candidates::RowList;
 use crate::engine::reactor::{Step, StepError};
 use crate::inference::{
     self, InferenceError, InstallPolicy, LoadOptions, OutputKind, Predictions, Predictor,
@@ -25,8 +25,9 @@ pub(super) struct Ran {
 
 /// Runs the artifact `model` over the samples at `rows` and keeps its scores.
 pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Predictions, StepError> {
+    let inputs = step.pool.gather(rows).map_err(StepError::permanent)?;
     let (mut values, mut kind, mut classes) = (Vec::new(), OutputKind::default(), 0);
-    score_into(step, model, &RowList::new(rows.to_vec()), &mut |predictions| {
+    score_into(step, model, &inputs, &|place| rows.get(place).copied(), &mut |predictions| {
         (kind, classes) = (predictions.kind, predictions.logits.cols());
         values.extend_from_slice(predictions.logits.data());
         Ok(())
@@ -36,11 +37,13 @@ pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Predic
     Ok(Predictions { logits, embedding: None, kind })
 }
 
-/// Runs the artifact `model` over the samples at `rows`, in pieces that are handed to `sink` one after the other.
+/// Runs the artifact `model` over `inputs`, in pieces that are handed to `sink` one after the other. `row_of` tells which
+/// row of the pool an input is.
 pub(super) fn score_into(
     step: &Step,
     model: Digest,
-    rows: &RowList,
+    inputs: &dyn Rows,
+    row_of: &dyn Fn(usize) -> Option<usize>,
     sink: &mut dyn FnMut(Predictions) -> Result<(), StepError>,
 ) -> Result<Ran, StepError> {
     /// Inference batches between two looks at the interruption flag.
@@ -55,28 +58,33 @@ pub(super) fn score_into(
     let reasons: String = report.not_used.iter().map(|reason| format!("; {reason}")).collect();
     let why = format!("{provider}{reasons}");
     let piece = step.definition.selector.inference_batch.max(1).saturating_mul(BATCHES);
-    let rows: Vec<usize> = rows.iter().collect();
-    let mut done = 0;
-    for rows_of_piece in rows.chunks(piece) {
+    let (rows, cols) = (inputs.rows(), inputs.cols());
+    for first in (0..rows).step_by(piece) {
         if step.is_interrupted() {
             return Err(StepError::Interrupted);
         }
-        let inputs = step.pool.features().select_rows(rows_of_piece);
-        let predictions = predictor
-            .predict(&inputs)
-            .map_err(|error| cannot_score(error, &step.pool, rows_of_piece))?;
+        let end = (first + piece).min(rows);
+        let values = inputs.read(first..end).map_err(StepError::permanent)?.into_owned();
+        let values = Matrix::new(end - first, cols, values).unwrap_or_default();
+        let predictions = predictor.predict(&values).map_err(|error| {
+            cannot_score(error, &step.pool, |place| row_of(first.saturating_add(place)))
+        })?;
         sink(predictions)?;
-        done += rows_of_piece.len();
-        step.progress(done as u64, rows.len() as u64);
+        step.progress(end as u64, rows as u64);
     }
     Ok(Ran { provider, why })
 }
 
 /// The rows of an inference error are those of the piece; people know samples by their ids.
-fn cannot_score(error: InferenceError, pool: &Pool, rows: &[usize]) -> StepError {
+fn cannot_score(
+    error: InferenceError,
+    pool: &Pool,
+    row_of: impl Fn(usize) -> Option<usize>,
+) -> StepError {
     if let InferenceError::NonFinite { row, .. } = &error
-        && let Some(sample) = rows.get(*row).and_then(|&row| pool.ids().get(row))
+        && let Some(row) = row_of(*row)
     {
+        let sample = pool.id(row);
         return StepError::permanent(format!("sample {sample} cannot be scored: {error}"));
     }
     StepError::permanent(error)
@@ -108,7 +116,7 @@ pub(in crate::engine) fn check_model(
     install: InstallPolicy,
 ) -> Result<(), EngineError> {
     let mut predictor = load(path, definition, pool, install)?;
-    predictor.predict(&pool.features().select_rows(&[0]))?;
+    predictor.predict(&pool.gather(&[0])?)?;
     Ok(())
 }
 
@@ -117,7 +125,7 @@ pub(super) fn known_labels(step: &Step, rows: &[usize]) -> Result<Vec<u32>, Step
     rows.iter()
         .map(|&row| {
             step.pool.label(row).ok_or_else(|| {
-                let sample = step.pool.ids().get(row).map_or("?", SampleId::as_str);
+                let sample = step.pool.id(row);
                 StepError::permanent(format!(
                     "sample {sample} is held out to measure models, but has no label in the pool"
                 ))

@@ -7,8 +7,8 @@ use crate::data_selector::{
 use crate::domain::definition::{Committee, EmbeddingSource, Keep, SelectorModel};
 use crate::domain::digest::Digest;
 use crate::domain::matrix::Matrix;
-use crate::domain::rows::Rows;
-use crate::engine::candidates::{Candidates, RowList};
+use crate::domain::rows::{Rows, Runs, Subset};
+use crate::engine::candidates::Candidates;
 use crate::engine::reactor::{Step, StepError};
 use crate::engine::resolve;
 use crate::engine::spool::Spool;
@@ -54,7 +54,7 @@ impl<'a> Shown<'a> {
         needs: &Needs,
         candidates: &'a Candidates<'_>,
     ) -> Result<Self, StepError> {
-        let (labelled_rows, classes) = bought_labels(step, |_| true)?;
+        let (labelled_rows, classes) = labelled(step)?;
         let mut shown = Self {
             outputs: BTreeMap::new(),
             members: Vec::new(),
@@ -66,15 +66,14 @@ impl<'a> Shown<'a> {
         };
         let model = model(step)?;
         let rows = candidates.rows();
-        let labelled_rows = RowList::new(labelled_rows);
         let mut wanted: BTreeSet<&str> =
             needs.outputs.iter().chain(&needs.labelled).map(String::as_str).collect();
         if wanted.contains(EMBEDDING) && features_are_the_embedding(step, model) {
             wanted.remove(EMBEDDING);
-            let features = rows.of(step.pool.features());
+            let features = Subset::new(step.pool.features(), rows);
             shown.outputs.insert(EMBEDDING.to_owned(), Seen::flat(features));
             if needs.labelled.contains(EMBEDDING) {
-                let known = whole(&*labelled_rows.of(step.pool.features()))?;
+                let known = whole(&Subset::new(step.pool.features(), &labelled_rows))?;
                 shown.labelled.insert(EMBEDDING.to_owned(), known);
             }
         }
@@ -139,13 +138,15 @@ impl<'a> Shown<'a> {
         &mut self,
         step: &Step,
         model: Digest,
-        rows: &RowList,
+        rows: &Runs,
         wanted: &BTreeSet<&str>,
         temperature: Option<f64>,
     ) -> Result<BTreeMap<String, Spool>, StepError> {
         let mut spools: BTreeMap<String, Spool> = BTreeMap::new();
         let folder = step.artifacts.root();
-        let ran = score_into(step, model, rows, &mut |predictions: Predictions| {
+        let inputs = Subset::new(step.pool.features(), rows);
+        let row_of = |place| rows.get(place);
+        let ran = score_into(step, model, &inputs, &row_of, &mut |predictions: Predictions| {
             for &name in wanted {
                 let answer = answer(&predictions, name, temperature)?;
                 spools
@@ -168,7 +169,7 @@ impl<'a> Shown<'a> {
         &mut self,
         step: &Step,
         model: Option<Digest>,
-        rows: &RowList,
+        rows: &Runs,
     ) -> Result<(), StepError> {
         let selector = &step.definition.selector;
         let mut members = match &selector.committee {
@@ -191,6 +192,14 @@ impl<'a> Shown<'a> {
         self.remarks.insert("committee".to_owned(), members.join(" "));
         Ok(())
     }
+}
+
+/// The pool's rows of what is labelled, ascending, and their classes.
+fn labelled(step: &Step) -> Result<(Runs, Vec<u32>), StepError> {
+    let (rows, classes) = bought_labels(step, |_| true)?;
+    let mut both: Vec<(usize, u32)> = rows.into_iter().zip(classes).collect();
+    both.sort_unstable();
+    Ok((both.iter().map(|&(row, _)| row).collect(), both.iter().map(|&(_, class)| class).collect()))
 }
 
 /// The model that scores candidates in this cycle.
@@ -254,8 +263,10 @@ fn logits(predictions: &Predictions) -> Cow<'_, Matrix> {
 /// The temperature at which the model is calibrated on the validation split.
 fn calibrate(step: &Step, model: Digest, shown: &mut Shown<'_>) -> Result<f64, StepError> {
     let held_out = &step.pool.split().validation;
-    let labels = known_labels(step, held_out)?;
-    let rows = RowList::new(held_out.clone());
+    let mut rows = held_out.clone();
+    rows.sort_unstable();
+    let labels = known_labels(step, &rows)?;
+    let rows: Runs = rows.into_iter().collect();
     let logits = shown.run(step, model, &rows, &BTreeSet::from([LOGITS]), None)?;
     let logits = match logits.into_values().next() {
         Some(spool) => whole(&spool)?,

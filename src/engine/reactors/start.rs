@@ -1,4 +1,4 @@
-//! Opening a cycle: load what the last one left, and make sure that the world is still the one the run began in.
+//! Opening a cycle: load what the last one left, and note which pool and which model it works with.
 
 use super::shown::model_file;
 use crate::domain::command::Command;
@@ -9,15 +9,12 @@ pub(super) struct Start;
 
 impl Reactor for Start {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
+        // That it is the pool the run began with, or has only gained samples, was made sure of when it was loaded. The next
+        // version is held against this manifest, which is named by the version and written once.
         let pool = step.pool.version();
-        if let Some(known) = step.run.pool.filter(|known| *known != pool) {
-            // Another pool would be split anew, and test samples could become training samples.
-            let path = &step.definition.pool.path;
-            return Err(StepError::permanent(format!(
-                "the pool {path} has changed: its version was {} and is {} now; put the old file back and resume, or start a new run",
-                known.short(),
-                pool.short()
-            )));
+        if !step.artifacts.contains(&pool) {
+            let manifest = step.pool.manifest().map_err(StepError::permanent)?;
+            step.artifacts.put(&manifest)?;
         }
         let selector_model = match &step.definition.selector.model {
             SelectorModel::Production => step.run.production,

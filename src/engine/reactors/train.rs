@@ -4,6 +4,7 @@ use super::scoring::{bought_labels, known_labels, load, quality};
 use crate::domain::chance::Chance;
 use crate::domain::command::Command;
 use crate::domain::event::{Checkpoint, Label, Trained, labelled_set_digest};
+use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::engine::reactor::{Reactor, Step, StepError};
 use crate::training::{self, Labelled, TrainRequest, TrainedCheckpoint, TrainingError};
@@ -18,10 +19,10 @@ pub(super) struct Train;
 impl Reactor for Train {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
         let (rows, labels) = bought_labels(step, |_| true)?;
-        let inputs = step.pool.features().select_rows(&rows);
+        let inputs = step.pool.gather(&rows).map_err(StepError::permanent)?;
         let held_out = &step.pool.split().validation;
         let validation_labels = known_labels(step, held_out)?;
-        let validation = step.pool.features().select_rows(held_out);
+        let validation = step.pool.gather(held_out).map_err(StepError::permanent)?;
         let cycle = step.cycle().cycle;
         let seed = step.definition.run.seed;
         let request = TrainRequest {
@@ -56,8 +57,8 @@ impl Reactor for Train {
             })
             .collect::<Result<_, StepError>>()?;
         let digest_of = |rows: &[usize], labels: &[u32]| {
-            let samples = rows.iter().filter_map(|&row| step.pool.ids().get(row));
-            labelled_set_digest(samples.zip(labels.iter().map(|&class| Label::Class(class))))
+            let samples: Vec<SampleId> = rows.iter().map(|&row| step.pool.sample(row)).collect();
+            labelled_set_digest(samples.iter().zip(labels.iter().map(|&class| Label::Class(class))))
         };
         Ok(Command::RecordTraining(Trained {
             train_set: digest_of(&rows, &labels),

@@ -4,6 +4,8 @@
 //! One target for each kind of bytes lies in `bin/`. A target says what must hold for *any* bytes; laws that look at the
 //! inside of a module are in `laws.rs` and `wire_laws.rs`. How it is run: `tests/fuzz/run`.
 
+pub mod pool_laws;
+
 #[path = "../../../src"]
 mod sources {
     pub mod artifacts;
