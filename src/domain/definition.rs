@@ -276,6 +276,12 @@ pub struct SelectorSpec {
     /// The number of the device among the visible ones, where inference runs on one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub device: u32,
+    /// A SQLite file that queries may read as the schema `user`, relative to the workflow file's folder.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub database: Option<String>,
+    /// How long a query may run; 30 seconds where nothing is said.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub query_seconds: Option<u64>,
 }
 
 /// What is kept of what a selection consumed, so that the batch can be picked again without the model.

@@ -2,6 +2,8 @@
 //! is computed lives in the capabilities, and what it leads to in [`crate::domain::decide`].
 
 mod annotate;
+#[cfg(feature = "sql")]
+mod asked;
 mod gate;
 mod scoring;
 mod select;

@@ -64,6 +64,8 @@ const TABLES: [(&str, &[&str]); 9] = [
             "committee",
             "passes",
             "embedding",
+            "database",
+            "query_seconds",
         ],
     ),
     ("annotator", &["kind"]),
@@ -363,6 +365,8 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
         passes: reader.whole(("selector", "passes"), 2..=1000).unwrap_or(0),
         embedding: embedding(reader),
         device: reader.whole(("selector", "device"), 0..=255).unwrap_or(0),
+        database: reader.text(("selector", "database")),
+        query_seconds: reader.whole(("selector", "query_seconds"), 1..=86_400),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Picking a batch: show the data selector what is known about the candidates, let it choose, keep what it consumed.
 
+#[cfg(feature = "sql")]
+use super::asked::Asked;
 use super::shown::Shown;
 use crate::data_selector::{self, EvidenceWriter, SampleIds, SelectRequest, Selection, View};
 use crate::domain::command::Command;
@@ -83,7 +85,17 @@ fn by_strategy(
     let needs = strategy.needs();
     let shown = Shown::gather(step, &needs, candidates)?;
     let name = spec.to_string();
-    let view = shown.show(view(step, candidates), keep);
+    #[cfg(feature = "sql")]
+    let asked;
+    #[cfg(feature = "sql")]
+    let database;
+    let mut view = shown.show(view(step, candidates), keep);
+    #[cfg(feature = "sql")]
+    if needs.queries {
+        asked = Asked::new(step, candidates, shown.probabilities()?.as_ref());
+        database = asked.open(step).map_err(StepError::permanent)?;
+        view.queries = Some(&database);
+    }
     let request = SelectRequest { strategy: &*strategy, name: &name, view: &view, batch, audit };
     let mut evidence = EvidenceWriter::new(step.artifacts.create()?);
     let selection = evidence.select(&request, spec, keep).map_err(StepError::permanent)?;

@@ -27,6 +27,7 @@ pub(super) struct Shown<'a> {
     members: Vec<Seen<'a>>,
     labelled: BTreeMap<String, Matrix>,
     classes: Vec<u32>,
+    seconds: Option<Vec<f64>>,
     /// The model that ran.
     pub(super) model: Option<Digest>,
     /// What ran it, as events name it.
@@ -60,6 +61,7 @@ impl<'a> Shown<'a> {
             members: Vec::new(),
             labelled: BTreeMap::new(),
             classes,
+            seconds: needs.seconds.then(|| seconds(step, candidates)).flatten(),
             model: None,
             provider: None,
             remarks: BTreeMap::new(),
@@ -68,6 +70,10 @@ impl<'a> Shown<'a> {
         let rows = candidates.rows();
         let mut wanted: BTreeSet<&str> =
             needs.outputs.iter().chain(&needs.labelled).map(String::as_str).collect();
+        // Queries may ask what the model predicts, and do without where there is none.
+        if needs.queries && (model.is_some() || step.pool.predictions().is_some()) {
+            wanted.insert(PROBABILITIES);
+        }
         if wanted.contains(EMBEDDING) && features_are_the_embedding(step, model) {
             wanted.remove(EMBEDDING);
             let features = Subset::new(step.pool.features(), rows);
@@ -75,6 +81,17 @@ impl<'a> Shown<'a> {
             if needs.labelled.contains(EMBEDDING) {
                 let known = whole(&Subset::new(step.pool.features(), &labelled_rows))?;
                 shown.labelled.insert(EMBEDDING.to_owned(), known);
+            }
+        }
+        if let Some(predictions) = step.pool.predictions()
+            && matches!(step.definition.selector.model, SelectorModel::Pool)
+            && wanted.remove(PROBABILITIES)
+        {
+            let some = Subset::new(predictions, rows);
+            shown.outputs.insert(PROBABILITIES.to_owned(), Seen::flat(some));
+            if needs.labelled.contains(PROBABILITIES) {
+                let known = whole(&Subset::new(predictions, &labelled_rows))?;
+                shown.labelled.insert(PROBABILITIES.to_owned(), known);
             }
         }
         if !wanted.is_empty() {
@@ -115,6 +132,7 @@ impl<'a> Shown<'a> {
             view = view.with(name, output(seen));
         }
         view.members = self.members.iter().map(output).collect();
+        view.seconds = self.seconds.as_deref().map(Cow::Borrowed);
         view.labelled = Labelled {
             classes: Cow::Borrowed(&self.classes),
             label_sets: Cow::Borrowed(&[]),
@@ -131,6 +149,12 @@ impl<'a> Shown<'a> {
                 .collect(),
         };
         view
+    }
+
+    /// The probabilities of the candidates, in memory.
+    #[cfg(feature = "sql")]
+    pub(super) fn probabilities(&self) -> Result<Option<Matrix>, StepError> {
+        self.outputs.get(PROBABILITIES).map(|seen| whole(&*seen.rows)).transpose()
     }
 
     /// What `model` says about `rows` of the pool, by output.
@@ -192,6 +216,12 @@ impl<'a> Shown<'a> {
         self.remarks.insert("committee".to_owned(), members.join(" "));
         Ok(())
     }
+}
+
+fn seconds(step: &Step, candidates: &Candidates<'_>) -> Option<Vec<f64>> {
+    let seconds = step.pool.seconds()?;
+    let of = |row: usize| seconds.get(row).copied().map_or(f64::NAN, f64::from);
+    Some(candidates.rows().iter().map(of).collect())
 }
 
 /// The pool's rows of what is labelled, ascending, and their classes.
