@@ -30,6 +30,7 @@ mod spool;
 pub mod status;
 
 use crate::artifacts::Artifacts;
+use crate::data_selector::{Memory, Strategy};
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
 use crate::domain::definition::{ColdStart, Definition, SelectorModel};
@@ -75,8 +76,10 @@ struct Inner {
     name: String,
     grace: Duration,
     install: InstallPolicy,
+    strategies: Arc<BTreeMap<String, Arc<dyn Strategy>>>,
     runs: tokio::sync::Mutex<BTreeMap<RunId, Arc<tokio::sync::Mutex<LiveRun>>>>,
     pools: Mutex<BTreeMap<RunId, Arc<Pool>>>,
+    memories: Mutex<BTreeMap<RunId, Arc<Memory>>>,
     /// The steps under way, so that cancelling a run can interrupt them.
     steps: Mutex<BTreeMap<JobId, (RunId, Arc<AtomicBool>)>>,
     wake: Notify,
@@ -401,6 +404,7 @@ impl Inner {
                     if matches!(live.run.phase, Phase::Ended(_)) {
                         // It is the largest thing in memory, and nobody works with it any more.
                         lock(&self.pools).remove(&run);
+                        lock(&self.memories).remove(&run);
                     }
                     for recorded in committed.events {
                         self.tell(Notice::Committed(Arc::new(recorded)));

@@ -148,6 +148,10 @@ pub fn build(spec: &StrategySpec) -> Result<Box<dyn Strategy>, SelectorError> {
             bandwidth: spec.number("bandwidth"),
             uncertainty: Some(uncertainty(Measure::Margin)),
         }),
-        name => return Err(refuse(format!("{name} is not built yet"))),
+        // "custom" is not ours to build, and every other name of the catalogue stands above.
+        _ => {
+            let problem = "it is a strategy of another program; give it to `Engine::builder(..).strategy(..)`";
+            return Err(refuse(problem.to_owned()));
+        }
     })
 }

@@ -5,7 +5,7 @@ use super::kmeans::Clusters;
 use super::test_support::{
     distributions, embedded, ids, picks, plane, probabilities, select_by, squared, view,
 };
-use super::{SelectorError, View};
+use super::{Memory, SelectorError, View};
 use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::matrix::Matrix;
 use quickcheck::quickcheck;
@@ -204,6 +204,40 @@ quickcheck! {
             }
         }
         picks("typiclust", &seen, count) == chosen
+    }
+
+    /// Cycle after cycle, with what was picked labelled, with new samples and with another embedding.
+    fn what_k_center_remembers_changes_nothing(at: Vec<(i8, i8)>, moved: (i8, i8), batch: u8) -> bool {
+        if at.len() < 4 {
+            return true;
+        }
+        let memory = Memory::default();
+        let all = plane(&at);
+        let batch = usize::from(batch) % 3 + 1;
+        let mut labelled: Vec<usize> = vec![0];
+        let mut holds = true;
+        for cycle in 0..4 {
+            let at = if cycle == 3 {
+                let shift = |&(x, y): &(i8, i8)| (x.wrapping_add(moved.0), y.wrapping_add(moved.1));
+                plane(&at.iter().map(shift).collect::<Vec<_>>())
+            } else {
+                all.clone()
+            };
+            // The last sample joins the pool with the second cycle.
+            let there = if cycle == 0 { at.rows() - 1 } else { at.rows() };
+            let left: Vec<usize> = (0..there).filter(|x| !labelled.contains(x)).collect();
+            if left.len() < batch {
+                break;
+            }
+            let (names, points, known) = (ids(left.len()), at.select_rows(&left), at.select_rows(&labelled));
+            let plain = embedded(view(&names), &points, &known);
+            let mut remembering = embedded(view(&names), &points, &known);
+            remembering.memory = Some(&memory);
+            let found = picks("kcenter", &plain, batch);
+            holds &= found == picks("kcenter", &remembering, batch);
+            labelled.extend(found.into_iter().map(|index| left[index]));
+        }
+        holds
     }
 
     fn threads_make_no_difference(at: Vec<(i8, i8)>, bytes: Vec<(u8, u8, u8)>) -> bool {

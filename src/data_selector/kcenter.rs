@@ -1,5 +1,6 @@
 //! k-center greedy: no sample far from what is labelled.
 
+use super::memory::Distances;
 use super::pairs::{self, Columns, LANES};
 use super::simd::{Kernel, dispatch};
 use super::strategy::{Chosen, Needs, Plan, Strategy};
@@ -25,7 +26,9 @@ const OUT: f32 = -1.0;
 /// cutoff is the radius before the last pick. With `metric=cosine` rows are scaled to length 1 first, and the distance is
 /// `sqrt(2 - 2 cos)`, in the same order as the cosine distance. Distances are sums in `f32`, column after column.
 ///
-/// `O(n d (batch + labelled))` time; memory for one more copy of the embeddings, and 4 bytes for each candidate. Needs an
+/// Distances to what was labelled before are remembered from cycle to cycle while the embeddings stay as they are.
+///
+/// `O(n d (batch + labelled))` time, `O(n d (batch + newly labelled))` where they are remembered; memory for one more copy of the embeddings, and 4 bytes for each candidate. Needs an
 /// embedding, also of the labelled samples. Use it while labels are few and classes balanced; it goes for outliers, and knows
 /// nothing of the model's doubts.
 pub(super) struct KCenter {
@@ -41,10 +44,22 @@ impl Strategy for KCenter {
     fn plan<'v>(&'v self, view: &'v View<'v>, count: usize) -> Result<Plan<'v>, SelectorError> {
         let (points, cols) = pairs::candidates(view, &self.output, self.cosine)?;
         let labelled = pairs::labelled(view, &self.output, self.cosine)?;
-        let mut cover = Cover::new(&points, cols);
+        let centres: Vec<&[f32]> = labelled.chunks_exact(cols).collect();
+        let name = format!("kcenter of {} by {}", self.output, if self.cosine { "angle" } else { "distance" });
+        let remembered: Option<Distances> = view.memory.and_then(|memory| memory.take(&name));
+        let recalled = remembered.and_then(|known| known.recall(&points, cols, &centres));
+        let (nearest, fresh) = match recalled {
+            Some((nearest, fresh)) => (Some(nearest), fresh),
+            None => (None, centres.clone()),
+        };
+        let mut cover = Cover::new(&points, cols, nearest);
         let mut chosen = Vec::with_capacity(count);
-        for centre in labelled.chunks_exact(cols) {
+        for centre in fresh {
             cover.add(centre);
+        }
+        if let Some(memory) = view.memory {
+            let centres = centres.into_iter();
+            memory.put(&name, Distances::new(&points, cols, cover.nearest(), centres));
         }
         if labelled.is_empty() {
             let first = nearest_to_the_mean(&points, cols);
@@ -95,11 +110,17 @@ pub(super) struct Cover<'p> {
 }
 
 impl<'p> Cover<'p> {
-    pub(super) fn new(points: &'p [f32], cols: usize) -> Self {
+    /// Points whose distances to the centres so far are `nearest`, squared; infinite where nothing is said.
+    pub(super) fn new(points: &'p [f32], cols: usize, nearest: Option<Vec<f32>>) -> Self {
         let columns = Columns::new(points.chunks_exact(cols), cols);
-        let mut nearest = vec![f32::INFINITY; columns.rows()];
+        let mut nearest = nearest.unwrap_or_else(|| vec![f32::INFINITY; columns.rows()]);
         nearest.resize(columns.rows().div_ceil(LANES) * LANES, OUT);
         Self { points, cols, columns, nearest }
+    }
+
+    /// The squared distance of each point to its nearest centre.
+    pub(super) fn nearest(&self) -> &[f32] {
+        self.nearest.get(..self.columns.rows()).unwrap_or_default()
     }
 
     /// Adds a centre.

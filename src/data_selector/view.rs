@@ -1,6 +1,6 @@
 //! What a strategy may look at: the candidates, what models say about them, and what is labelled already.
 
-use super::SelectorError;
+use super::{Memory, SelectorError};
 use crate::domain::chance::Chance;
 use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::matrix::Matrix;
@@ -138,6 +138,8 @@ pub struct View<'a> {
     pub seconds: Option<Cow<'a, [f64]>>,
     /// Answers queries about candidates.
     pub queries: Option<&'a dyn Queries>,
+    /// What strategies remember from earlier cycles of the run.
+    pub memory: Option<&'a Memory>,
     /// Where these candidates stand among those that `queries` know; `None`: at their own places.
     places: Option<Cow<'a, Runs>>,
     /// The run's seed.
@@ -176,6 +178,7 @@ impl<'a> View<'a> {
             labelled: Labelled::default(),
             seconds: None,
             queries: None,
+            memory: None,
             places: None,
             seed,
             cycle,
@@ -337,6 +340,7 @@ impl<'a> View<'a> {
             labelled: self.labelled.borrowed(),
             seconds: self.seconds.as_deref().map(Cow::Borrowed),
             queries: Some(queries),
+            memory: self.memory,
             places: self.places.as_deref().map(Cow::Borrowed),
             seed: self.seed,
             cycle: self.cycle,
@@ -370,6 +374,7 @@ impl<'a> View<'a> {
             labelled: self.labelled.borrowed(),
             seconds,
             queries: self.queries,
+            memory: self.memory,
             places: Some(match &self.places {
                 None => Cow::Borrowed(kept),
                 Some(places) => Cow::Owned(kept.iter().filter_map(|i| places.get(i)).collect()),

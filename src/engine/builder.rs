@@ -4,6 +4,7 @@ use super::clock::{Clock, SystemClock};
 use super::reactor::Reactor;
 use super::{Engine, Inner, reactors};
 use crate::artifacts::Artifacts;
+use crate::data_selector::Strategy;
 use crate::domain::job::JobKind;
 use crate::inference::InstallPolicy;
 use crate::store::Store;
@@ -27,6 +28,7 @@ pub struct EngineBuilder {
     name: String,
     grace: Duration,
     install: InstallPolicy,
+    strategies: BTreeMap<String, Arc<dyn Strategy>>,
 }
 
 impl EngineBuilder {
@@ -45,6 +47,7 @@ impl EngineBuilder {
             name: format!("process {}", std::process::id()),
             grace: Duration::from_secs(10),
             install: InstallPolicy::Forbidden,
+            strategies: BTreeMap::new(),
         }
     }
 
@@ -90,6 +93,13 @@ impl EngineBuilder {
         self
     }
 
+    /// A strategy of the host's own, which workflows call `custom(name="NAME")`. Runs that use it can only be worked on by
+    /// engines that have it.
+    pub fn strategy(mut self, name: impl Into<String>, strategy: impl Strategy + 'static) -> Self {
+        self.strategies.insert(name.into(), Arc::new(strategy));
+        self
+    }
+
     /// The engine. Nothing runs until [`Engine::run`].
     pub fn build(self) -> Engine {
         Engine {
@@ -103,8 +113,10 @@ impl EngineBuilder {
                 name: self.name,
                 grace: self.grace,
                 install: self.install,
+                strategies: Arc::new(self.strategies),
                 runs: tokio::sync::Mutex::default(),
                 pools: Mutex::default(),
+                memories: Mutex::default(),
                 steps: Mutex::default(),
                 wake: Notify::new(),
                 notices: broadcast::channel(NOTICES).0,

@@ -143,6 +143,8 @@ impl Worker {
                 artifacts: inner.artifacts.clone(),
                 clock: Arc::clone(&inner.clock),
                 install: inner.install,
+                memory: Arc::clone(lock(&inner.memories).entry(job.cycle.run).or_default()),
+                strategies: Arc::clone(&inner.strategies),
                 interrupted: Arc::new(AtomicBool::new(false)),
                 notices: inner.notices.clone(),
             });

@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::notice::Notice;
 use crate::artifacts::{ArtifactError, Artifacts};
+use crate::data_selector::{Memory, Strategy};
 use crate::domain::command::Command;
 use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
@@ -11,6 +12,7 @@ use crate::domain::job::{Job, JobKind};
 use crate::domain::state::Run;
 use crate::inference::InstallPolicy;
 use crate::pool::Pool;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +51,10 @@ pub struct Step {
     pub clock: Arc<dyn Clock>,
     /// Whether a runtime library may be installed.
     pub install: InstallPolicy,
+    /// What strategies remember from earlier cycles of the run; may be empty at any time.
+    pub memory: Arc<Memory>,
+    /// Strategies of the host's own.
+    pub strategies: Arc<BTreeMap<String, Arc<dyn Strategy>>>,
     pub(super) interrupted: Arc<AtomicBool>,
     pub(super) notices: broadcast::Sender<Notice>,
 }

@@ -3,7 +3,7 @@
 use crate::support::{finish, workflow, workflows};
 use gleaner::artifacts::Artifacts;
 use gleaner::data_selector::Evidence;
-use gleaner::domain::event::{Arm, BatchSelected, Event};
+use gleaner::domain::event::{Arm, BatchSelected, Event, Pick};
 use gleaner::domain::ids::CycleNumber;
 use gleaner::engine::Engine;
 use gleaner::engine::status::RunState;
@@ -70,6 +70,83 @@ async fn every_batch_is_picked_again_from_what_was_kept() {
         is_picked_again(&[("selector.keep", keep)]).await;
     }
     is_picked_again(&[("selector.strategy", "entropy")]).await;
+}
+
+#[tokio::test]
+async fn every_kind_of_strategy_goes_through_the_engine_and_is_picked_again() {
+    for strategy in [
+        "random",
+        "ratio",
+        "margin(temperature=fit)",
+        "kcenter(metric=cosine)",
+        "badge",
+        "typiclust",
+        "probcover",
+        "max_herding",
+        "uncertainty_herding",
+        "cluster_margin",
+        "diverse_mini_batch",
+        "density_weighted",
+        "contrastive",
+        "kmeans",
+        "power(entropy, beta=2)",
+        "softrank",
+        "prefilter(kcenter, margin, keep=40)",
+        "seals(margin, neighbours=10)",
+        "class_balanced",
+        "product(margin, density_weighted)",
+        "sum(margin, entropy, weight=0.7)",
+        "autopilot",
+    ] {
+        let set = [("selector.strategy", strategy)];
+        if strategy == "random" {
+            let ended = Ended::run(&set).await;
+            assert!(ended.batches.iter().all(|batch| batch.scores.is_none()), "nothing to keep");
+        } else {
+            is_picked_again(&set).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_committee_of_the_last_checkpoints_disputes() {
+    for strategy in ["bald", "vote_entropy", "batchbald"] {
+        let set = [("selector.strategy", strategy), ("selector.committee", "checkpoints")];
+        is_picked_again(&set).await;
+        let ended = Ended::run(&set).await;
+        let members = ended.batches[1].parameters["committee"].split(' ').count();
+        assert_eq!(members, 3);
+    }
+}
+
+#[tokio::test]
+#[cfg(feature = "sql")]
+async fn queries_see_what_is_predicted_and_what_is_labelled() {
+    let sql =
+        "SELECT id FROM samples WHERE labelled = 0 AND predicted = '7' ORDER BY confidence LIMIT 4";
+    let strategy = format!("query(sql=\"{sql}\")");
+    let set = [("selector.strategy", strategy.as_str()), ("trainer.epochs", "20")];
+    is_picked_again(&set).await;
+    let ended = Ended::run(&set).await;
+    assert!(ended.batches[1].picks.len() <= 4);
+    let strategy =
+        "where(margin, sql=\"SELECT id FROM samples WHERE cycle IS NULL AND id < 'digits-0900'\")";
+    let ended = Ended::run(&[("selector.strategy", strategy)]).await;
+    assert!(ended.batches[1].picks.iter().all(|pick| pick.sample.as_str() < "digits-0900"));
+}
+
+#[tokio::test]
+async fn a_cold_start_may_be_a_strategy_that_needs_no_model() {
+    for strategy in ["typiclust", "kcenter", "kmeans"] {
+        let set = [("selector.cold_start", strategy), ("selector.seed_batch", "15")];
+        let ended = Ended::run(&set).await;
+        let first = &ended.batches[0];
+        assert_eq!((first.strategy.as_str(), first.picks.len()), (strategy, 15));
+        assert!(first.picks.iter().all(|pick| pick.arm == Arm::ColdStart));
+        let again = ended.evidence(first).unwrap().select_again().unwrap();
+        let samples = |picks: &[Pick]| picks.iter().map(|p| p.sample.clone()).collect::<Vec<_>>();
+        assert_eq!(samples(&again.picks), samples(&first.picks));
+    }
 }
 
 #[tokio::test]

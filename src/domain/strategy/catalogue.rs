@@ -213,6 +213,7 @@ pub const STRATEGIES: &[Entry] = &[
         &[must("name", Kind::Text), may("order", Kind::Word(&["max", "min"]))],
         "a score that a model gives",
     ),
+    with("custom", &[must("name", Kind::Text)], "a strategy of the program that embeds the engine"),
     with(
         "command",
         &[

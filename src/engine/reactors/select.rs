@@ -3,7 +3,9 @@
 #[cfg(feature = "sql")]
 use super::asked::Asked;
 use super::shown::Shown;
-use crate::data_selector::{self, EvidenceWriter, SampleIds, SelectRequest, Selection, View};
+use crate::data_selector::{
+    self, EvidenceWriter, SampleIds, SelectRequest, Selection, Strategy, View,
+};
 use crate::domain::command::Command;
 use crate::domain::decide::{batch_size, is_cold_start};
 use crate::domain::definition::{ColdStart, Mode};
@@ -11,6 +13,7 @@ use crate::domain::event::{Arm, BatchSelected};
 use crate::domain::strategy::StrategySpec;
 use crate::engine::candidates::Candidates;
 use crate::engine::reactor::{Reactor, Step, StepError};
+use std::sync::Arc;
 
 pub(super) struct Select;
 
@@ -73,6 +76,15 @@ fn drawn_at_random(selection: Selection, candidates: &Candidates<'_>) -> BatchSe
     }
 }
 
+/// The strategy of this name: the host's own, or a built-in one.
+fn strategy(step: &Step, spec: &StrategySpec) -> Result<Arc<dyn Strategy>, StepError> {
+    let own = spec.text("name").filter(|_| spec.name == "custom");
+    match own.and_then(|name| step.strategies.get(name)) {
+        Some(strategy) => Ok(Arc::clone(strategy)),
+        None => Ok(data_selector::build(spec).map_err(StepError::permanent)?.into()),
+    }
+}
+
 fn by_strategy(
     step: &Step,
     candidates: &Candidates<'_>,
@@ -81,7 +93,7 @@ fn by_strategy(
     audit: usize,
 ) -> Result<BatchSelected, StepError> {
     let keep = step.definition.selector.keep;
-    let strategy = data_selector::build(spec).map_err(StepError::permanent)?;
+    let strategy = strategy(step, spec)?;
     let needs = strategy.needs();
     let shown = Shown::gather(step, &needs, candidates)?;
     let name = spec.to_string();
@@ -96,6 +108,7 @@ fn by_strategy(
         database = asked.open(step).map_err(StepError::permanent)?;
         view.queries = Some(&database);
     }
+    view.memory = Some(&step.memory);
     let request = SelectRequest { strategy: &*strategy, name: &name, view: &view, batch, audit };
     let mut evidence = EvidenceWriter::new(step.artifacts.create()?);
     let selection = evidence.select(&request, spec, keep).map_err(StepError::permanent)?;
