@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("lib", &[]),
     ("main", &[]), // `gleaner::...` only
     (
@@ -26,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "model_selector",
             "pool",
             "selftest",
+            "simulate",
             "store",
             "telemetry",
             "training",
@@ -33,6 +34,19 @@ const ARROWS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("selftest", &["engine", "workflow", "store", "artifacts", "faults", "domain"]),
+    (
+        "simulate",
+        &[
+            "artifacts",
+            "data_selector",
+            "domain",
+            "engine",
+            "inference",
+            "pool",
+            "store",
+            "workflow",
+        ],
+    ),
     ("control", &["engine", "store", "domain"]),
     (
         "engine",
