@@ -87,8 +87,24 @@ impl<'a> Output<'a> {
 pub struct Labelled<'a> {
     /// The class of each.
     pub classes: Cow<'a, [u32]>,
+    /// The labels that each has, one flag for every label; only in multi-label tasks.
+    pub label_sets: Cow<'a, [Vec<bool>]>,
     /// Outputs of the same model for them, by name; one row each.
     pub outputs: BTreeMap<&'a str, Cow<'a, Matrix>>,
+}
+
+impl Labelled<'_> {
+    fn borrowed(&self) -> Labelled<'_> {
+        Labelled {
+            classes: Cow::Borrowed(&self.classes),
+            label_sets: Cow::Borrowed(&self.label_sets),
+            outputs: self
+                .outputs
+                .iter()
+                .map(|(&name, matrix)| (name, Cow::Borrowed(&**matrix)))
+                .collect(),
+        }
+    }
 }
 
 /// Everything a strategy may look at.
@@ -168,9 +184,22 @@ impl<'a> View<'a> {
         self.ids.get(index)
     }
 
-    /// The first candidate whose id does not come after the one before it.
-    pub(super) fn first_out_of_order(&self) -> Option<usize> {
-        self.ids.first_out_of_order()
+    /// Whether a batch of this size can be picked: there are candidates, each once and in the order of ids.
+    pub(super) fn check(&self, batch: usize) -> Result<(), SelectorError> {
+        if self.is_empty() {
+            return Err(SelectorError::NoCandidates);
+        }
+        if batch == 0 {
+            return Err(SelectorError::EmptyBatch);
+        }
+        let Some(index) = self.ids.first_out_of_order() else { return Ok(()) };
+        let sample = self.sample(index);
+        let twice = index > 0 && self.id(index) == self.id(index - 1);
+        Err(if twice {
+            SelectorError::DuplicateCandidate { sample }
+        } else {
+            SelectorError::Order { sample }
+        })
     }
 
     /// The names of the outputs there are.
@@ -264,6 +293,27 @@ impl<'a> View<'a> {
         self.places.as_ref().map_or(Some(index), |places| places.get(index))
     }
 
+    /// The same, with another who answers queries.
+    #[must_use]
+    pub(super) fn asking<'s>(&'s self, queries: &'s dyn Queries) -> View<'s> {
+        let same = |output: &'s Output<'a>| Output {
+            rows: Box::new(&*output.rows),
+            shape: output.shape.clone(),
+        };
+        View {
+            ids: Box::new(&*self.ids),
+            outputs: self.outputs.iter().map(|(&name, output)| (name, same(output))).collect(),
+            members: self.members.iter().map(same).collect(),
+            classes: self.classes,
+            labelled: self.labelled.borrowed(),
+            seconds: self.seconds.as_deref().map(Cow::Borrowed),
+            queries: Some(queries),
+            places: self.places.as_deref().map(Cow::Borrowed),
+            seed: self.seed,
+            cycle: self.cycle,
+        }
+    }
+
     /// The same for some of the candidates only. `kept` must outlive the answer, and hold indexes of this view.
     #[must_use]
     pub fn only<'s>(&'s self, kept: &'s Runs) -> View<'s> {
@@ -279,15 +329,7 @@ impl<'a> View<'a> {
             outputs: self.outputs.iter().map(|(&name, output)| (name, some(output))).collect(),
             members: self.members.iter().map(some).collect(),
             classes: self.classes,
-            labelled: Labelled {
-                classes: Cow::Borrowed(&*self.labelled.classes),
-                outputs: self
-                    .labelled
-                    .outputs
-                    .iter()
-                    .map(|(&name, matrix)| (name, Cow::Borrowed(&**matrix)))
-                    .collect(),
-            },
+            labelled: self.labelled.borrowed(),
             seconds,
             queries: self.queries,
             places: Some(match &self.places {

@@ -64,6 +64,20 @@ impl<T: Rows + ?Sized> Rows for &T {
     }
 }
 
+impl<T: Rows + ?Sized> Rows for Box<T> {
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn cols(&self) -> usize {
+        (**self).cols()
+    }
+
+    fn read(&self, range: Range<usize>) -> Result<Cow<'_, [f32]>, RowsError> {
+        (**self).read(range)
+    }
+}
+
 /// Some of the rows of another source, in ascending order.
 pub struct Subset<'a> {
     source: &'a dyn Rows,

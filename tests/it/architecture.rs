@@ -80,7 +80,9 @@ const ARROWS: [(&str, &[&str]); 20] = [
 ];
 
 /// Each foreign library that has one place, and that place: files, or folders with `/` at the end.
-const LIBRARIES: [(&str, &[&str]); 7] = [
+const LIBRARIES: [(&str, &[&str]); 9] = [
+    ("zip", &["src/data_selector/evidence.rs"]),
+    ("half", &["src/data_selector/evidence.rs"]),
     ("sled", &["src/store/sled.rs", "src/store/sled/"]),
     ("bincode", &["src/store/codec.rs"]),
     ("ort", &["src/inference/onnx.rs"]),

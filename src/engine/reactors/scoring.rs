@@ -6,23 +6,45 @@ use crate::domain::event::Label;
 use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::engine::EngineError;
+use crate::engine::candidates::RowList;
 use crate::engine::reactor::{Step, StepError};
-use crate::inference::{self, InferenceError, InstallPolicy, LoadOptions, Predictions, Predictor};
+use crate::inference::{
+    self, InferenceError, InstallPolicy, LoadOptions, OutputKind, Predictions, Predictor,
+};
 use crate::metrics;
 use crate::pool::Pool;
 use std::path::Path;
 
-/// What a model says about some samples, and what ran it.
-pub(super) struct Scored {
-    pub(super) predictions: Predictions,
+/// What ran a model.
+pub(super) struct Ran {
     /// The provider, as events name it.
     pub(super) provider: String,
     /// The provider, and why no faster one.
     pub(super) why: String,
 }
 
-/// Runs the artifact `model` over the samples at `rows`, in pieces, so that an interruption is noticed.
-pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Scored, StepError> {
+/// Runs the artifact `model` over the samples at `rows` and keeps its scores.
+pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Predictions, StepError> {
+    let (mut values, mut kind, mut classes) = (Vec::new(), OutputKind::default(), 0);
+    score_into(step, model, &RowList::new(rows.to_vec()), &mut |predictions| {
+        (kind, classes) = (predictions.kind, predictions.logits.cols());
+        values.extend_from_slice(predictions.logits.data());
+        Ok(())
+    })?;
+    let logits = Matrix::new(rows.len(), classes, values)
+        .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
+    Ok(Predictions { logits, embedding: None, kind })
+}
+
+/// Runs the artifact `model` over the samples at `rows`, in pieces that are handed to `sink` one after the other.
+pub(super) fn score_into(
+    step: &Step,
+    model: Digest,
+    rows: &RowList,
+    sink: &mut dyn FnMut(Predictions) -> Result<(), StepError>,
+) -> Result<Ran, StepError> {
+    /// Inference batches between two looks at the interruption flag.
+    const BATCHES: usize = 16;
     let path = step.artifacts.path(&model);
     // The digest is checked on every load: a damaged model must not decide what people label.
     step.artifacts.get(&model)?;
@@ -32,36 +54,22 @@ pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Scored
     let provider = report.to_string();
     let reasons: String = report.not_used.iter().map(|reason| format!("; {reason}")).collect();
     let why = format!("{provider}{reasons}");
-    let predictions = predict(step, &mut *predictor, rows)?;
-    Ok(Scored { predictions, provider, why })
-}
-
-fn predict(
-    step: &Step,
-    predictor: &mut dyn Predictor,
-    rows: &[usize],
-) -> Result<Predictions, StepError> {
-    /// Inference batches between two looks at the interruption flag.
-    const BATCHES: usize = 16;
-    let piece = step.definition.selector.inference_batch.saturating_mul(BATCHES).max(1);
-    let mut scores = Predictions::default();
-    let mut values = Vec::new();
+    let piece = step.definition.selector.inference_batch.max(1).saturating_mul(BATCHES);
+    let rows: Vec<usize> = rows.iter().collect();
     let mut done = 0;
     for rows_of_piece in rows.chunks(piece) {
         if step.is_interrupted() {
             return Err(StepError::Interrupted);
         }
         let inputs = step.pool.features().select_rows(rows_of_piece);
-        scores = predictor
+        let predictions = predictor
             .predict(&inputs)
             .map_err(|error| cannot_score(error, &step.pool, rows_of_piece))?;
-        values.extend_from_slice(scores.logits.data());
+        sink(predictions)?;
         done += rows_of_piece.len();
         step.progress(done as u64, rows.len() as u64);
     }
-    let logits = Matrix::new(rows.len(), scores.logits.cols(), values)
-        .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
-    Ok(Predictions { logits, embedding: None, kind: scores.kind })
+    Ok(Ran { provider, why })
 }
 
 /// The rows of an inference error are those of the piece; people know samples by their ids.
