@@ -22,7 +22,7 @@ mod svg;
 
 pub use campaign::{How, run};
 pub use plan::{Plan, Request, plan, split_strategies};
-pub use report::{Out, PICTURE_SIZE};
+pub use report::Out;
 
 use crate::artifacts::ArtifactError;
 use crate::domain::ids::SampleId;

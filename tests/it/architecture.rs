@@ -80,7 +80,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
 ];
 
 /// Each foreign library that has one place, and that place: files, or folders with `/` at the end.
-const LIBRARIES: [(&str, &[&str]); 9] = [
+const LIBRARIES: [(&str, &[&str]); 11] = [
     ("zip", &["src/data_selector/evidence.rs"]),
     ("half", &["src/data_selector/evidence.rs"]),
     ("sled", &["src/store/sled.rs", "src/store/sled/"]),
@@ -90,6 +90,8 @@ const LIBRARIES: [(&str, &[&str]); 9] = [
     ("onnx_rs", &["src/training/export.rs", "src/inference/tests.rs", "src/inference/models.rs"]),
     ("tract_onnx", &["src/inference/tract.rs"]),
     ("clap", &["src/cli.rs", "src/cli/"]),
+    ("png", &["src/simulate/raster.rs"]),
+    ("noto_sans_mono_bitmap", &["src/simulate/raster.rs"]),
 ];
 
 /// Over this, a second concept is hiding.
