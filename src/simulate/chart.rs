@@ -46,7 +46,7 @@ pub(super) type Place = (f64, f64);
 pub(super) enum Shape {
     /// Lines from place to place; dashes are lengths drawn and skipped, none for a solid line.
     Line { places: Vec<Place>, colour: Colour, width: f64, dashes: &'static [f64] },
-    /// A filled area with a quarter of its colour's strength.
+    /// A filled area with little of its colour's strength.
     Area { places: Vec<Place>, colour: Colour },
     /// A filled circle.
     Dot { at: Place, radius: f64, colour: Colour },

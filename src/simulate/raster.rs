@@ -8,7 +8,7 @@ use png::{BitDepth, ColorType, Encoder, EncodingError};
 /// Pixels a unit.
 const SCALE: f64 = 2.0;
 /// An area has this part of its colour's strength.
-const AREA: f64 = 0.25;
+const AREA: f64 = 0.15;
 /// Heights at which an area's edges are looked at within one row of pixels.
 const ROW_SAMPLES: u32 = 4;
 /// A text of the SVG's 12 units.
@@ -250,7 +250,7 @@ mod tests {
         for (index, pixel) in canvas.pixels.chunks_exact(3).enumerate() {
             let (x, y) = (index % 8, index / 8);
             let inside = (2..6).contains(&x) && (2..6).contains(&y);
-            assert_eq!(pixel[0], if inside { 191 } else { 255 }, "{x}, {y}");
+            assert_eq!(pixel[0], if inside { 217 } else { 255 }, "{x}, {y}");
         }
     }
 }

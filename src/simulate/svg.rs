@@ -39,7 +39,7 @@ fn element(shape: &Shape, svg: &mut String) {
         }
         Shape::Area { places, colour } => writeln!(
             svg,
-            "<polygon points=\"{}\" fill=\"{}\" fill-opacity=\"0.25\"/>",
+            "<polygon points=\"{}\" fill=\"{}\" fill-opacity=\"0.15\"/>",
             points(places),
             hex(*colour)
         ),
