@@ -23,6 +23,7 @@ mod runtime;
 mod screen;
 mod selftest;
 mod session;
+mod simulate;
 mod status;
 mod validate;
 
@@ -127,6 +128,8 @@ enum Command {
         #[command(flatten)]
         overrides: Overrides,
     },
+    /// Compare strategies on a fully labelled pool: same workflow, many seeds, learning curves.
+    Simulate(simulate::Arguments),
     /// Show what runs models on this machine, and how to get something faster.
     Doctor,
     /// Install or list inference runtimes.
@@ -254,6 +257,7 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Validate { workflow, overrides } => {
             validate::validate(output, workflow, &overrides.all())
         }
+        Command::Simulate(arguments) => simulate::simulate(output, arguments).await,
         Command::Doctor => doctor::doctor(output),
         Command::Runtime { action: RuntimeAction::Install { gpu } } => {
             runtime::install(output, *gpu)

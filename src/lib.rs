@@ -57,6 +57,7 @@
 //! | data loader, graph, agent, ONNX export | [`training`] |
 //! | which checkpoint goes to production | [`model_selector`] |
 //! | accuracy, intervals | [`metrics`] |
+//! | strategies side by side on a labelled pool | [`simulate`] |
 //! | whether this disk keeps what is acknowledged | [`selftest`] |
 //! | the command line, and the second terminal | [`cli`], [`control`] |
 //!
@@ -76,6 +77,7 @@ pub mod metrics;
 pub mod model_selector;
 pub mod pool;
 pub mod selftest;
+pub mod simulate;
 pub mod store;
 pub mod telemetry;
 pub mod training;

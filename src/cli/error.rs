@@ -4,6 +4,7 @@ use crate::control::ControlError;
 use crate::engine::EngineError;
 use crate::inference::InferenceError;
 use crate::selftest::SelftestError;
+use crate::simulate::SimulateError;
 use crate::store::StoreError;
 use crate::workflow::WorkflowError;
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ pub(super) enum CliError {
     NoState { path: PathBuf },
     #[error(transparent)]
     Selftest(#[from] SelftestError),
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
     #[error("{0}")]
     Refused(String),
     #[error("input or output failed")]
@@ -62,6 +65,7 @@ impl CliError {
             Self::InUse { .. } => 4,
             Self::Store(error) | Self::Selftest(SelftestError::Store(error)) => store_code(error),
             Self::Selftest(SelftestError::Engine(error)) => engine_code(error, 1),
+            Self::Simulate(error) => simulate_code(error),
             Self::Selftest(_) | Self::Runtime(_) | Self::Io(_) => 1,
         })
     }
@@ -80,6 +84,24 @@ fn engine_code(error: &EngineError, otherwise: u8) -> u8 {
         | EngineError::Contradiction { .. }
         | EngineError::UnknownRun { .. }
         | EngineError::Ended { .. } => otherwise,
+    }
+}
+
+fn simulate_code(error: &SimulateError) -> u8 {
+    match error {
+        SimulateError::Workflow(_)
+        | SimulateError::Production { .. }
+        | SimulateError::Strategy { .. }
+        | SimulateError::Twice { .. }
+        | SimulateError::NoSeeds
+        | SimulateError::Pool(_)
+        | SimulateError::Unlabelled { .. }
+        | SimulateError::NoTest
+        | SimulateError::Out { .. } => 2,
+        SimulateError::Engine { source, .. } => engine_code(source, 2),
+        SimulateError::Failed { .. } => 3,
+        SimulateError::Artifacts(_) | SimulateError::Start(_) => 1,
+        SimulateError::Interrupted => 130,
     }
 }
 

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
 
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 pub(super) async fn run(
     cli: &Cli,
@@ -193,7 +193,7 @@ fn prepare(
     Ok(inference::prepare(runtime, install, &mut |line| output.note(line))?)
 }
 
-const fn policy(install: &Install) -> InstallPolicy {
+pub(super) const fn policy(install: &Install) -> InstallPolicy {
     if install.no_install { InstallPolicy::Forbidden } else { InstallPolicy::Allowed }
 }
 
@@ -204,7 +204,7 @@ fn folder_of(file: &Path) -> Result<std::path::PathBuf, CliError> {
 }
 
 /// Ctrl-C, and on Unix a request to terminate. Without them a signal ends the process, which is as safe.
-struct Interruptions {
+pub(super) struct Interruptions {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -213,7 +213,7 @@ struct Interruptions {
 
 impl Interruptions {
     #[cfg(unix)]
-    fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -222,7 +222,7 @@ impl Interruptions {
     }
 
     #[cfg(unix)]
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -231,12 +231,12 @@ impl Interruptions {
 
     #[cfg(not(unix))]
     #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
-    const fn listen() -> std::io::Result<Self> {
+    pub(super) const fn listen() -> std::io::Result<Self> {
         Ok(Self {})
     }
 
     #[cfg(not(unix))]
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         drop(tokio::signal::ctrl_c().await);
     }
 }

@@ -45,7 +45,11 @@ impl Strategy for KCenter {
         let (points, cols) = pairs::candidates(view, &self.output, self.cosine)?;
         let labelled = pairs::labelled(view, &self.output, self.cosine)?;
         let centres: Vec<&[f32]> = labelled.chunks_exact(cols).collect();
-        let name = format!("kcenter of {} by {}", self.output, if self.cosine { "angle" } else { "distance" });
+        let name = format!(
+            "kcenter of {} by {}",
+            self.output,
+            if self.cosine { "angle" } else { "distance" }
+        );
         let remembered: Option<Distances> = view.memory.and_then(|memory| memory.take(&name));
         let recalled = remembered.and_then(|known| known.recall(&points, cols, &centres));
         let (nearest, fresh) = match recalled {

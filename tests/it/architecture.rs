@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("lib", &[]),
     ("main", &[]), // `gleaner::...` only
     (
@@ -26,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "model_selector",
             "pool",
             "selftest",
+            "simulate",
             "store",
             "telemetry",
             "training",
@@ -33,6 +34,19 @@ const ARROWS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("selftest", &["engine", "workflow", "store", "artifacts", "faults", "domain"]),
+    (
+        "simulate",
+        &[
+            "artifacts",
+            "data_selector",
+            "domain",
+            "engine",
+            "inference",
+            "pool",
+            "store",
+            "workflow",
+        ],
+    ),
     ("control", &["engine", "store", "domain"]),
     (
         "engine",
@@ -66,7 +80,9 @@ const ARROWS: [(&str, &[&str]); 19] = [
 ];
 
 /// Each foreign library that has one place, and that place: files, or folders with `/` at the end.
-const LIBRARIES: [(&str, &[&str]); 10] = [
+const LIBRARIES: [(&str, &[&str]); 14] = [
+    ("pulp", &["src/data_selector/simd.rs"]),
+    ("zune_jpeg", &["src/pool/picture.rs"]),
     ("zip", &["src/data_selector/evidence.rs"]),
     ("half", &["src/data_selector/evidence.rs"]),
     ("sled", &["src/store/sled.rs", "src/store/sled/"]),
@@ -77,6 +93,8 @@ const LIBRARIES: [(&str, &[&str]); 10] = [
     ("tract_onnx", &["src/inference/tract.rs"]),
     ("rusqlite", &["src/data_selector/database.rs"]),
     ("clap", &["src/cli.rs", "src/cli/"]),
+    ("png", &["src/simulate/raster.rs", "src/pool/picture.rs", "src/pool/tests/"]),
+    ("noto_sans_mono_bitmap", &["src/simulate/raster.rs"]),
 ];
 
 /// Over this, a second concept is hiding.

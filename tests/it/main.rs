@@ -25,6 +25,7 @@ mod repair;
 mod samples;
 mod selection;
 mod selftest;
+mod simulate;
 mod sled_store;
 mod support;
 mod training;
