@@ -14,13 +14,10 @@ fn options(model: &Path) -> LoadOptions<'_> {
         panic!("{error}");
     }
     LoadOptions {
-        model,
-        shape: &[4],
-        classes: 3,
-        provider: ProviderChoice::Auto,
-        runtime: None,
+        scores: Scores::PerClass(3),
         batch: 2,
         install: InstallPolicy::Forbidden,
+        ..LoadOptions::new(model, &[4])
     }
 }
 
@@ -292,7 +289,7 @@ fn options_that_make_no_sense_are_refused() {
     let refused = |options: &LoadOptions<'_>| load(options).err().map(|error| error.to_string());
     assert!(refused(&LoadOptions { shape: &[4, 0], ..options(&model) }).is_some());
     assert!(refused(&LoadOptions { shape: &[usize::MAX, 2], ..options(&model) }).is_some());
-    assert!(refused(&LoadOptions { classes: 0, ..options(&model) }).is_some());
+    assert!(refused(&LoadOptions { scores: Scores::PerClass(0), ..options(&model) }).is_some());
 }
 
 #[test]

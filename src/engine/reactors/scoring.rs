@@ -7,7 +7,9 @@ use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::engine::EngineError;
 use crate::engine::reactor::{Step, StepError};
-use crate::inference::{self, InferenceError, InstallPolicy, LoadOptions, Predictions, Predictor};
+use crate::inference::{
+    self, InferenceError, InstallPolicy, LoadOptions, Predictions, Predictor, Scores,
+};
 use crate::metrics;
 use crate::pool::Pool;
 use std::path::Path;
@@ -61,7 +63,7 @@ fn predict(
     }
     let logits = Matrix::new(rows.len(), scores.logits.cols(), values)
         .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
-    Ok(Predictions { logits, embedding: None, kind: scores.kind })
+    Ok(Predictions { logits, embedding: None, ..scores })
 }
 
 /// The rows of an inference error are those of the piece; people know samples by their ids.
@@ -82,13 +84,12 @@ pub(super) fn load(
     install: InstallPolicy,
 ) -> Result<Box<dyn Predictor>, InferenceError> {
     inference::load(&LoadOptions {
-        model: path,
-        shape: pool.shape(),
-        classes: pool.classes().len(),
+        scores: Scores::PerClass(pool.classes().len()),
         provider: definition.selector.provider,
         runtime: definition.selector.runtime.as_deref().map(Path::new),
         batch: definition.selector.inference_batch,
         install,
+        ..LoadOptions::new(path, pool.shape())
     })
 }
 
