@@ -18,6 +18,7 @@
 //! # Ok::<(), gleaner::inference::InferenceError>(())
 //! ```
 
+pub mod cache;
 mod contract;
 mod doctor;
 mod error;
