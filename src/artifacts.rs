@@ -3,13 +3,14 @@
 //! `ab/cdef...` holds the bytes whose digest is `abcdef...`, so `sha256sum` checks an artifact and other programs open it
 //! by its path. What is in them, and who may forget them, is not decided here: artifacts are never changed or removed.
 
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, DigestWriter};
 use crate::faults::Faults;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::NamedTempFile;
 
 const TEMPORARY: &str = ".writing-";
 
@@ -128,6 +129,16 @@ impl Artifacts {
         Ok(digests)
     }
 
+    /// Begins an artifact that is written piece by piece, because it need not fit in memory.
+    ///
+    /// # Errors
+    /// As [`Artifacts::put`].
+    pub fn create(&self) -> Result<NewArtifact, ArtifactError> {
+        let file = self.temporary().map_err(failed("create", &self.root, 0))?;
+        let (artifacts, hasher) = (self.clone(), DigestWriter::default());
+        Ok(NewArtifact { artifacts, file, hasher, buffer: Vec::new(), bytes: 0 })
+    }
+
     /// The bytes of that digest, verified.
     ///
     /// # Errors
@@ -184,34 +195,45 @@ impl Artifacts {
         if !is_link(&path) && fs::read(&path).is_ok_and(|found| found == bytes) {
             return Ok(digest);
         }
-        let fail = |operation| failed(operation, &path, bytes.len());
-        // In the root and not beside its final place, so that leftovers are found without looking through every folder.
-        let mut file = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .tempfile_in(&self.root)
-            .map_err(fail("create"))?;
-        // Whoever opens the folder meanwhile sees by the lock that this is no leftover.
-        file.as_file().lock().map_err(fail("lock"))?;
+        let mut file = self.temporary().map_err(failed("create", &path, bytes.len()))?;
         let faults = &self.faults;
-        faults.write("write an artifact", &mut file, bytes).map_err(fail("write"))?;
+        faults.write("write an artifact", &mut file, bytes).map_err(failed(
+            "write",
+            &path,
+            bytes.len(),
+        ))?;
+        self.name(file, &path, bytes.len())?;
+        Ok(digest)
+    }
+
+    /// A file without its name yet.
+    fn temporary(&self) -> io::Result<NamedTempFile> {
+        // In the root and not beside its final place, so that leftovers are found without looking through every folder.
+        let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&self.root)?;
+        // Whoever opens the folder meanwhile sees by the lock that this is no leftover.
+        file.as_file().lock()?;
+        Ok(file)
+    }
+
+    /// Syncs a file and gives it its name; the folders are not synced yet.
+    fn name(&self, file: NamedTempFile, path: &Path, bytes: usize) -> Result<(), ArtifactError> {
+        let fail = |operation| failed(operation, path, bytes);
+        let faults = &self.faults;
         faults.step("sync an artifact", || file.as_file().sync_all()).map_err(fail("sync"))?;
         if let Some(folder) = path.parent() {
             let create = || match fs::create_dir(folder) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
                 Err(_) | Ok(()) => Ok(()),
             };
-            faults.step("create an artifact's folder", create).map_err(failed(
-                "create",
-                folder,
-                bytes.len(),
-            ))?;
+            faults
+                .step("create an artifact's folder", create)
+                .map_err(failed("create", folder, bytes))?;
         }
         faults
             .step("rename an artifact", || {
-                file.persist(&path).map(drop).map_err(|error| error.error)
+                file.persist(path).map(drop).map_err(|error| error.error)
             })
-            .map_err(fail("rename"))?;
-        Ok(digest)
+            .map_err(fail("rename"))
     }
 
     /// Syncs the folders of these artifacts. Of those that were there already too: whoever stored them may not have come
@@ -229,6 +251,65 @@ impl Artifacts {
                 .step("sync an artifact's folder", || sync_directory(folder))
                 .map_err(failed("sync", folder, 0))
         })
+    }
+}
+
+/// An artifact under construction; dropped before [`NewArtifact::finish`], it leaves nothing.
+#[derive(Debug)]
+pub struct NewArtifact {
+    artifacts: Artifacts,
+    file: NamedTempFile,
+    hasher: DigestWriter,
+    buffer: Vec<u8>,
+    bytes: usize,
+}
+
+impl NewArtifact {
+    /// Bytes that are written at once.
+    const BUFFER: usize = 1024 * 1024;
+
+    /// Stores what was written under its digest, as durably as [`Artifacts::put`].
+    ///
+    /// # Errors
+    /// As [`Artifacts::put`].
+    pub fn finish(mut self) -> Result<Digest, ArtifactError> {
+        let root = Arc::clone(&self.artifacts.root);
+        self.write_out().map_err(failed("write", &root, self.bytes))?;
+        let digest = self.hasher.finish();
+        let path = self.artifacts.path(&digest);
+        if let Some(folder) = path.parent().filter(|folder| is_link(folder)) {
+            return Err(ArtifactError::Link { path: folder.to_path_buf() });
+        }
+        let there = File::open(&path).and_then(Digest::of_reader);
+        if is_link(&path) || there.ok() != Some(digest) {
+            self.artifacts.name(self.file, &path, self.bytes)?;
+        }
+        self.artifacts.sync([digest])?;
+        Ok(digest)
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        self.bytes += self.buffer.len();
+        self.hasher.update(&self.buffer);
+        let faults = &self.artifacts.faults;
+        faults.write("write an artifact", &mut self.file, &self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Write for NewArtifact {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > Self::BUFFER && !self.buffer.is_empty() {
+            self.write_out()?;
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    /// Nothing is durable before [`NewArtifact::finish`], so nothing is written out early.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -330,6 +411,20 @@ mod tests {
         let written = fs::metadata(artifacts.path(&digest)).unwrap().modified().unwrap();
         assert_eq!(artifacts.put_all(&[b"scores", b"more"]).unwrap()[0], digest);
         assert_eq!(fs::metadata(artifacts.path(&digest)).unwrap().modified().unwrap(), written);
+    }
+
+    #[test]
+    fn an_artifact_written_piece_by_piece_is_the_same_artifact() {
+        let (_folder, artifacts) = folder();
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        for _ in 0..2 {
+            let mut piecewise = artifacts.create().unwrap();
+            bytes.chunks(700_001).for_each(|piece| piecewise.write_all(piece).unwrap());
+            assert_eq!(piecewise.finish().unwrap(), Digest::of(&bytes));
+        }
+        assert_eq!(artifacts.get(&Digest::of(&bytes)).unwrap(), bytes);
+        artifacts.create().unwrap().write_all(b"never finished").unwrap();
+        assert_eq!(fs::read_dir(artifacts.root()).unwrap().count(), 1);
     }
 
     #[test]

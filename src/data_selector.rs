@@ -12,28 +12,62 @@
 //! | the highest scores of a pool of any size | `top_k.rs` |
 //! | the random arm that measures | `audit.rs` |
 //! | the first batch | `cold_start.rs` |
+//! | what is kept, and picking again from it | [`Evidence`], `evidence.rs` |
 //! | a family of strategies | the file of its name |
 
 mod audit;
+mod badge;
 mod build;
+mod calibration;
 mod cold_start;
+mod committee;
+mod detection;
+mod distribution;
 mod error;
+mod evidence;
+mod kcenter;
+mod kmeans;
+mod multilabel;
+mod pairs;
 mod random;
+mod regression;
+mod segmentation;
+mod simd;
+mod stochastic;
 mod strategy;
 mod top_k;
+mod typiclust;
 mod uncertainty;
 mod view;
 
+// Strategies made of strategies, and those that ask elsewhere.
+mod autopilot;
+mod class_balanced;
+mod combined;
+mod command;
+mod cost_aware;
+#[cfg(feature = "sql")]
+mod database;
+mod inner;
+mod model_output;
+mod prefilter;
+mod query;
+mod seals;
+
 pub use audit::audit_size;
 pub use build::build;
-pub use cold_start::{ColdStartRequest, cold_start};
+pub use calibration::{at_temperature, fit_temperature, logits_of};
+pub use cold_start::{cold_start_per_class, cold_start_random};
+#[cfg(feature = "sql")]
+pub use database::{Database, QueryLimits, Samples};
 pub use error::SelectorError;
+pub use evidence::{About, Evidence, EvidenceError, EvidenceWriter, Rounded};
 pub use strategy::{Chosen, Needs, Picks, Plan, Scores, Strategy};
+use top_k::in_memory_scores;
 pub use top_k::top_k;
-pub use view::{Labelled, Output, Queries, SampleIds, View};
+pub use view::{Answer, Labelled, Output, Queries, SampleIds, View};
 
 use crate::domain::event::{Arm, Pick};
-use crate::domain::ids::SampleId;
 use crate::domain::rows::Runs;
 use crate::metrics;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -86,26 +120,12 @@ pub fn select(
     keep: Option<KeepScores<'_>>,
 ) -> Result<Selection, SelectorError> {
     let SelectRequest { strategy, name, view, batch, audit } = *request;
-    if view.is_empty() {
-        return Err(SelectorError::NoCandidates);
-    }
-    if batch == 0 {
-        return Err(SelectorError::EmptyBatch);
-    }
+    view.check(batch)?;
     if audit > batch {
         return Err(SelectorError::AuditTooLarge { audit, batch });
     }
-    if let Some(index) = view.first_out_of_order() {
-        let sample = view.sample(index);
-        let twice = index > 0 && view.id(index) == view.id(index - 1);
-        return Err(if twice {
-            SelectorError::DuplicateCandidate { sample }
-        } else {
-            SelectorError::Order { sample }
-        });
-    }
     check_view(strategy, view)?;
-    let audited = audit::draw(view, audit);
+    let audited = audit::lowest_draws(view, "audit", audit, |_| true);
     let hidden: BTreeSet<usize> = audited.iter().copied().collect();
     let visible = Runs::all_but(view.len(), hidden.iter().copied());
     let rest = view.only(&visible);
@@ -281,26 +301,13 @@ fn check_picks(picked: &Picks, candidates: usize, count: usize) -> Result<(), Se
     Ok(())
 }
 
-fn check_candidates(candidates: &[SampleId], batch: usize) -> Result<(), SelectorError> {
-    if candidates.is_empty() {
-        return Err(SelectorError::NoCandidates);
-    }
-    if batch == 0 {
-        return Err(SelectorError::EmptyBatch);
-    }
-    // Only asked for membership, never walked: its order reaches nobody.
-    let mut seen = HashSet::with_capacity(candidates.len());
-    match candidates.iter().find(|sample| !seen.insert(*sample)) {
-        Some(twice) => Err(SelectorError::DuplicateCandidate { sample: twice.clone() }),
-        None => Ok(()),
-    }
-}
-
 /// `part / whole` as a probability.
 fn share(part: usize, whole: usize) -> f64 {
     metrics::share(part as u64, whole as u64)
 }
 
+#[cfg(test)]
+mod geometry_tests;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]

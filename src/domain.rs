@@ -13,7 +13,7 @@
 //! | when is a target met? | [`kpi`] |
 //! | what did the workflow ask for? | [`definition`] |
 //! | what is a selection strategy called, and what does it take? | [`strategy`] |
-//! | how are numbers held? | [`matrix`], [`rows`], [`table`] |
+//! | how are numbers held? | [`matrix`], [`rows`], [`table`], [`npy`] |
 //! | where does chance come from? | [`chance`] |
 //! | how are old events read? | [`upcast`] |
 //! | which word was meant? | [`nearest`] |
@@ -30,6 +30,7 @@ pub mod job;
 pub mod kpi;
 pub mod matrix;
 pub mod nearest;
+pub mod npy;
 pub mod rows;
 pub mod state;
 pub mod strategy;

@@ -12,11 +12,13 @@
 //! | [`dispatch`](self) | the worker loop, leases and their renewal, stopping |
 //! | [`reactor`] | what a step is given and what it answers |
 //! | [`reactors`] | the six built-in steps, one file each |
+//! | `candidates`, `spool` | what may be picked; what a model said of it |
 //! | `live_run` | a run in memory, folded from its log |
 //! | [`status`], [`notice`] | what is seen from outside |
 //! | [`clock`] | the door for time and ids |
 
 mod builder;
+mod candidates;
 pub mod clock;
 mod dispatch;
 mod error;
@@ -24,7 +26,7 @@ mod live_run;
 pub mod notice;
 pub mod reactor;
 pub mod reactors;
-pub mod score_table;
+mod spool;
 pub mod status;
 
 use crate::artifacts::Artifacts;
@@ -446,9 +448,9 @@ impl Inner {
 fn check_against_pool(definition: &Definition, pool: &Pool) -> Result<(), EngineError> {
     let (split, classes) = (pool.split(), pool.classes().len());
     let candidates = split.train.len();
-    let cold = match definition.selector.cold_start {
+    let cold = match &definition.selector.cold_start {
         ColdStart::PerClass(count) => count.saturating_mul(classes),
-        ColdStart::Random(count) => count,
+        ColdStart::Random(count) | ColdStart::Strategy(_, count) => *count,
     };
     let problem = if candidates == 0 {
         "the pool has no samples to choose from: lower pool.validation and pool.test".to_owned()

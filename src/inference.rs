@@ -32,6 +32,7 @@ mod python;
 pub mod runtime;
 #[cfg(feature = "tract")]
 mod tract;
+mod warm_up;
 
 #[cfg(test)]
 mod models;
@@ -146,6 +147,12 @@ impl Predictions {
     }
 }
 
+/// Stands for a batch size that a short warm-up finds.
+pub const AUTOMATIC: usize = 0;
+
+/// Rows per call of the runtime where nobody says otherwise: enough for a processor, and little memory.
+pub const DEFAULT_BATCH: usize = 256;
+
 /// How a model is to be loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadOptions<'a> {
@@ -162,10 +169,11 @@ pub struct LoadOptions<'a> {
     /// Where it is to run.
     pub provider: ProviderChoice,
     /// Which CUDA device is used, from 0, of those that `CUDA_VISIBLE_DEVICES` leaves.
-    pub device: i32,
+    pub device: u32,
     /// The runtime library to use, and no other; [`runtime::TRACT`] for the one compiled in.
     pub runtime: Option<&'a Path>,
-    /// Rows per call of the runtime; at least 1.
+    /// Rows per call of the runtime in [`Predictor::predict`]; [`AUTOMATIC`] is [`DEFAULT_BATCH`] there, and found by a
+    /// warm-up in a [`pipeline`].
     pub batch: usize,
     /// Whether a missing runtime may be installed.
     pub install: InstallPolicy,
@@ -183,7 +191,7 @@ impl<'a> LoadOptions<'a> {
             provider: ProviderChoice::Auto,
             device: 0,
             runtime: None,
-            batch: 256,
+            batch: DEFAULT_BATCH,
             install: InstallPolicy::Allowed,
         }
     }

@@ -28,10 +28,18 @@ pub fn audit_size(batch: usize, fraction: f64) -> usize {
     wanted.clamp(1, batch.saturating_sub(1).max(1))
 }
 
-/// Draws `size` candidates uniformly without replacement, or all where there are fewer: those with the lowest draws of
-/// the purpose "audit", lowest first; equal draws in the order of ids. Takes memory for the batch.
-pub(super) fn draw(view: &View<'_>, size: usize) -> Vec<usize> {
-    let chance = view.chance("audit");
+/// Draws `size` of the candidates that `is_in` uniformly without replacement, or all where there are fewer: those with the
+/// lowest draws of a purpose, lowest first; equal draws in the order of ids. Takes memory for the batch.
+pub(super) fn lowest_draws(
+    view: &View<'_>,
+    purpose: &str,
+    size: usize,
+    is_in: impl Fn(usize) -> bool + Sync,
+) -> Vec<usize> {
+    if size == 0 {
+        return Vec::new(); // drawing takes a hash of every id
+    }
+    let chance = view.chance(purpose);
     let pieces: Vec<usize> = (0..view.len()).step_by(PIECE).collect();
     let lowest = |mut draws: Vec<(u64, usize)>| {
         draws.sort_unstable();
@@ -41,7 +49,7 @@ pub(super) fn draw(view: &View<'_>, size: usize) -> Vec<usize> {
     let draws = pieces
         .into_par_iter()
         .map(|first| {
-            let piece = first..(first + PIECE).min(view.len());
+            let piece = (first..(first + PIECE).min(view.len())).filter(|&index| is_in(index));
             lowest(piece.map(|index| (chance.draw(&view.id(index)), index)).collect())
         })
         .reduce(Vec::new, |mut all, more| {

@@ -1,81 +1,78 @@
-//! The first batch, before there is a model.
+//! The first batch, before there is a model: uniformly without replacement, from all candidates or from each class.
+//!
+//! Picks are in the order of their draws, lowest first, for each class in turn. Each pick's probability is that of its class
+//! (or pool): drawn / there. A class (or pool) with fewer samples than asked for gives all it has.
 
-use super::{Selection, SelectorError, check_candidates, share};
-use crate::domain::chance::Chance;
-use crate::domain::definition::ColdStart;
+use super::audit::lowest_draws;
+use super::{Selection, SelectorError, View, share};
 use crate::domain::event::{Arm, Pick};
-use crate::domain::ids::{CycleNumber, SampleId};
 use std::collections::BTreeMap;
 
-/// What to choose the first batch from, and how.
-#[derive(Debug, Clone, Copy)]
-pub struct ColdStartRequest<'a> {
-    /// How many, and how.
-    pub how: ColdStart,
-    /// The samples without a label, each once, in any order.
-    pub candidates: &'a [SampleId],
-    /// The label the pool knows of each candidate; only [`ColdStart::PerClass`] looks, and it passes over those without.
-    pub labels: &'a [Option<u32>],
-    /// The run's seed.
-    pub seed: u64,
-    /// The cycle that picks.
-    pub cycle: CycleNumber,
-}
+const PURPOSE: &str = "cold start";
 
-/// Draws the first batch uniformly without replacement, from all candidates or from each class.
-///
-/// A class (or pool) with fewer samples gives all it has. Picks are in the order of their draws, for each class in turn.
-/// Each pick's probability is that of its class (or pool): drawn / there.
+/// Draws `samples` of the candidates.
 ///
 /// # Errors
-/// [`SelectorError`]: no candidates, a size of 0, or a draw by class where no label is known.
-pub fn cold_start(request: &ColdStartRequest<'_>) -> Result<Selection, SelectorError> {
-    let ColdStartRequest { how, candidates, labels, seed, cycle } = *request;
-    let (strategy, parameter, size) = match how {
-        ColdStart::PerClass(size) => ("cold_start_per_class", "per_class", size),
-        ColdStart::Random(size) => ("cold_start_random", "samples", size),
-    };
-    check_candidates(candidates, size)?;
-    let chance = Chance { seed, cycle, purpose: "cold start" };
-    let mut groups: BTreeMap<u32, Vec<(u64, &SampleId)>> = BTreeMap::new();
-    let drawn = |sample: &SampleId| chance.draw(sample.as_str());
-    match how {
-        ColdStart::PerClass(per_class) => {
-            if labels.len() != candidates.len() {
-                let (candidates, labels) = (candidates.len(), labels.len());
-                return Err(SelectorError::Labels { candidates, labels });
-            }
-            for (sample, label) in candidates.iter().zip(labels) {
-                if let Some(class) = label {
-                    groups.entry(*class).or_default().push((drawn(sample), sample));
-                }
-            }
-            if groups.is_empty() {
-                return Err(SelectorError::NoKnownLabels { per_class });
-            }
-        }
-        ColdStart::Random(_) => {
-            groups.insert(0, candidates.iter().map(|sample| (drawn(sample), sample)).collect());
-        }
+/// [`SelectorError`]: no candidates, or a size of 0.
+pub fn cold_start_random(view: &View<'_>, samples: usize) -> Result<Selection, SelectorError> {
+    view.check(samples)?;
+    let drawn = lowest_draws(view, PURPOSE, samples, |_| true);
+    let probability = share(drawn.len(), view.len());
+    Ok(selection(view, "random", "samples", samples, &[(drawn, probability)]))
+}
+
+/// Draws `per_class` of the candidates of each class. `labels` are what the pool knows of the candidates; those without a
+/// label are passed over.
+///
+/// # Errors
+/// [`SelectorError`]: no candidates, a size of 0, another number of labels, or no label at all.
+pub fn cold_start_per_class(
+    view: &View<'_>,
+    labels: &[Option<u32>],
+    per_class: usize,
+) -> Result<Selection, SelectorError> {
+    view.check(per_class)?;
+    if labels.len() != view.len() {
+        let (candidates, labels) = (view.len(), labels.len());
+        return Err(SelectorError::Labels { candidates, labels });
     }
-    let mut chosen = Vec::new();
-    for mut group in groups.into_values() {
-        let there = group.len();
-        group.sort_unstable();
-        group.truncate(size);
-        let probability = share(group.len(), there);
-        chosen.extend(group.into_iter().map(|(_, sample)| (sample, probability)));
+    let mut there: BTreeMap<u32, usize> = BTreeMap::new();
+    labels.iter().flatten().for_each(|&class| *there.entry(class).or_default() += 1);
+    if there.is_empty() {
+        return Err(SelectorError::NoKnownLabels { per_class });
     }
-    let picks = (1..)
-        .zip(chosen)
-        .map(|(rank, (sample, probability))| Pick {
-            sample: sample.clone(),
-            arm: Arm::ColdStart,
-            score: None,
-            rank,
-            probability: Some(probability),
+    let groups: Vec<(Vec<usize>, f64)> = there
+        .into_iter()
+        .map(|(class, there)| {
+            let is_in = |index: usize| labels.get(index).copied().flatten() == Some(class);
+            let drawn = lowest_draws(view, PURPOSE, per_class, is_in);
+            let probability = share(drawn.len(), there);
+            (drawn, probability)
         })
         .collect();
-    let parameters = BTreeMap::from([(parameter.to_owned(), size.to_string())]);
-    Ok(Selection { strategy: strategy.to_owned(), version: 1, parameters, picks, cutoff: None })
+    Ok(selection(view, "per_class", "per_class", per_class, &groups))
+}
+
+fn selection(
+    view: &View<'_>,
+    how: &str,
+    parameter: &str,
+    size: usize,
+    groups: &[(Vec<usize>, f64)],
+) -> Selection {
+    let chosen = groups.iter().flat_map(|(group, p)| group.iter().map(move |&index| (index, *p)));
+    let picks = (1..).zip(chosen).map(|(rank, (index, probability))| Pick {
+        sample: view.sample(index),
+        arm: Arm::ColdStart,
+        score: None,
+        rank,
+        probability: Some(probability),
+    });
+    Selection {
+        strategy: format!("cold_start_{how}"),
+        version: 1,
+        parameters: BTreeMap::from([(parameter.to_owned(), size.to_string())]),
+        picks: picks.collect(),
+        cutoff: None,
+    }
 }

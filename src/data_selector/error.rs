@@ -163,6 +163,20 @@ pub enum SelectorError {
         /// What is wrong.
         problem: String,
     },
+    /// Tables that cannot be queried.
+    #[error("the database for queries: {problem}")]
+    Database {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A program that does not pick.
+    #[error("the program {command:?}: {problem}")]
+    Command {
+        /// As it was written.
+        command: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// Rows that cannot be read.
     #[error(transparent)]
     Rows(#[from] RowsError),

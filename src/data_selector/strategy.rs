@@ -107,10 +107,10 @@ impl Needs {
         self
     }
 
-    /// Whether a model must run.
+    /// Whether the strategy looks at anything but ids.
     #[must_use]
-    pub fn a_model(&self) -> bool {
-        !self.outputs.is_empty() || !self.labelled.is_empty() || self.members
+    pub fn looks(&self) -> bool {
+        *self != Self::default()
     }
 }
 

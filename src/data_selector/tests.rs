@@ -2,8 +2,7 @@
 
 use super::test_support::{distributions, ids, probabilities, select_by, view};
 use super::*;
-use crate::domain::definition::ColdStart;
-use crate::domain::ids::CycleNumber;
+use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::matrix::Matrix;
 use quickcheck::quickcheck;
 
@@ -225,31 +224,24 @@ fn a_cold_start_takes_so_many_of_each_class() {
     let candidates = ids(9);
     let labels: Vec<Option<u32>> =
         [0, 0, 0, 0, 1, 1, 1, 2].map(Some).into_iter().chain([None]).collect();
-    let base = ColdStartRequest {
-        how: ColdStart::PerClass(2),
-        candidates: &candidates,
-        labels: &labels,
-        seed: 7,
-        cycle: CycleNumber(1),
-    };
-    let found = cold_start(&base).expect("picks");
+    let seen = view(&candidates);
+    let found = cold_start_per_class(&seen, &labels, 2).expect("picks");
     let class =
         |pick: &Pick| labels[candidates.iter().position(|c| *c == pick.sample).expect("known")];
     assert_eq!(found.picks.iter().map(class).collect::<Vec<_>>(), [0, 0, 1, 1, 2].map(Some));
     let probabilities = found.picks.iter().map(|pick| pick.probability.expect("random"));
     assert_eq!(probabilities.collect::<Vec<_>>(), [0.5, 0.5, 2.0 / 3.0, 2.0 / 3.0, 1.0]);
     assert!(found.picks.iter().all(|pick| pick.arm == Arm::ColdStart));
-    assert_ne!(
-        found.picks,
-        cold_start(&ColdStartRequest { seed: 8, ..base }).expect("picks").picks
-    );
+    let other = View::new(candidates.as_slice(), 8, seen.cycle);
+    assert_ne!(found.picks, cold_start_per_class(&other, &labels, 2).expect("picks").picks);
 
-    let unknown = ColdStartRequest { labels: &[None; 9], ..base };
-    assert_eq!(cold_start(&unknown), Err(SelectorError::NoKnownLabels { per_class: 2 }));
-    let random = ColdStartRequest { how: ColdStart::Random(4), labels: &[], ..base };
-    assert_eq!(cold_start(&random).expect("picks").picks.len(), 4);
-    let short = ColdStartRequest { labels: &[], ..base };
-    assert_eq!(cold_start(&short), Err(SelectorError::Labels { candidates: 9, labels: 0 }));
+    let unknown = cold_start_per_class(&seen, &[None; 9], 2);
+    assert_eq!(unknown, Err(SelectorError::NoKnownLabels { per_class: 2 }));
+    let short = cold_start_per_class(&seen, &[], 2);
+    assert_eq!(short, Err(SelectorError::Labels { candidates: 9, labels: 0 }));
+    let random = cold_start_random(&seen, 4).expect("picks");
+    assert_eq!((random.picks.len(), random.picks[0].probability), (4, Some(4.0 / 9.0)));
+    assert_eq!(cold_start_random(&seen, 0), Err(SelectorError::EmptyBatch));
 }
 
 quickcheck! {

@@ -22,6 +22,20 @@ pub trait SampleIds: Sync {
         self.len() == 0
     }
 
+    /// The place of an id, where there is such a one; ids ascend.
+    fn find(&self, id: &str) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if *self.get(middle) < *id {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        (low < self.len() && self.get(low) == id).then_some(low)
+    }
+
     /// The first id that does not come after the one before it; `None` where all ascend, as they must.
     fn first_out_of_order(&self) -> Option<usize> {
         (1..self.len()).find(|&index| self.get(index) <= self.get(index - 1))
@@ -87,8 +101,24 @@ impl<'a> Output<'a> {
 pub struct Labelled<'a> {
     /// The class of each.
     pub classes: Cow<'a, [u32]>,
+    /// The labels that each has, one flag for every label; only in multi-label tasks.
+    pub label_sets: Cow<'a, [Vec<bool>]>,
     /// Outputs of the same model for them, by name; one row each.
     pub outputs: BTreeMap<&'a str, Cow<'a, Matrix>>,
+}
+
+impl Labelled<'_> {
+    fn borrowed(&self) -> Labelled<'_> {
+        Labelled {
+            classes: Cow::Borrowed(&self.classes),
+            label_sets: Cow::Borrowed(&self.label_sets),
+            outputs: self
+                .outputs
+                .iter()
+                .map(|(&name, matrix)| (name, Cow::Borrowed(&**matrix)))
+                .collect(),
+        }
+    }
 }
 
 /// Everything a strategy may look at.
@@ -118,11 +148,20 @@ pub struct View<'a> {
 
 /// Answers queries about the pool and the engine's own state.
 pub trait Queries: Sync {
-    /// The candidates that `sql` answers, by index, in its order.
+    /// What `sql` answers.
     ///
     /// # Errors
     /// [`SelectorError::Query`] says what is wrong with it.
-    fn answer(&self, sql: &str) -> Result<Vec<usize>, SelectorError>;
+    fn answer(&self, sql: &str) -> Result<Answer, SelectorError>;
+}
+
+/// What a query answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// Candidates by their index among all of them, each once, in the order of the query.
+    pub candidates: Vec<usize>,
+    /// How many samples of the pool it answers that are no candidates, because they have a label already.
+    pub labelled: usize,
 }
 
 impl<'a> View<'a> {
@@ -168,9 +207,28 @@ impl<'a> View<'a> {
         self.ids.get(index)
     }
 
-    /// The first candidate whose id does not come after the one before it.
-    pub(super) fn first_out_of_order(&self) -> Option<usize> {
-        self.ids.first_out_of_order()
+    /// The index of the candidate with this id, where there is one.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<usize> {
+        self.ids.find(id)
+    }
+
+    /// Whether a batch of this size can be picked: there are candidates, each once and in the order of ids.
+    pub(super) fn check(&self, batch: usize) -> Result<(), SelectorError> {
+        if self.is_empty() {
+            return Err(SelectorError::NoCandidates);
+        }
+        if batch == 0 {
+            return Err(SelectorError::EmptyBatch);
+        }
+        let Some(index) = self.ids.first_out_of_order() else { return Ok(()) };
+        let sample = self.sample(index);
+        let twice = index > 0 && self.id(index) == self.id(index - 1);
+        Err(if twice {
+            SelectorError::DuplicateCandidate { sample }
+        } else {
+            SelectorError::Order { sample }
+        })
     }
 
     /// The names of the outputs there are.
@@ -264,6 +322,36 @@ impl<'a> View<'a> {
         self.places.as_ref().map_or(Some(index), |places| places.get(index))
     }
 
+    /// The same, with another who answers queries.
+    #[must_use]
+    pub(super) fn asking<'s>(&'s self, queries: &'s dyn Queries) -> View<'s> {
+        let same = |output: &'s Output<'a>| Output {
+            rows: Box::new(&*output.rows),
+            shape: output.shape.clone(),
+        };
+        View {
+            ids: Box::new(&*self.ids),
+            outputs: self.outputs.iter().map(|(&name, output)| (name, same(output))).collect(),
+            members: self.members.iter().map(same).collect(),
+            classes: self.classes,
+            labelled: self.labelled.borrowed(),
+            seconds: self.seconds.as_deref().map(Cow::Borrowed),
+            queries: Some(queries),
+            places: self.places.as_deref().map(Cow::Borrowed),
+            seed: self.seed,
+            cycle: self.cycle,
+        }
+    }
+
+    /// The candidate of this view that stands at `place` among all that queries know; the inverse of [`View::place`].
+    #[must_use]
+    pub fn at_place(&self, place: usize) -> Option<usize> {
+        match &self.places {
+            None => (place < self.len()).then_some(place),
+            Some(places) => places.place_of(place),
+        }
+    }
+
     /// The same for some of the candidates only. `kept` must outlive the answer, and hold indexes of this view.
     #[must_use]
     pub fn only<'s>(&'s self, kept: &'s Runs) -> View<'s> {
@@ -279,15 +367,7 @@ impl<'a> View<'a> {
             outputs: self.outputs.iter().map(|(&name, output)| (name, some(output))).collect(),
             members: self.members.iter().map(some).collect(),
             classes: self.classes,
-            labelled: Labelled {
-                classes: Cow::Borrowed(&*self.labelled.classes),
-                outputs: self
-                    .labelled
-                    .outputs
-                    .iter()
-                    .map(|(&name, matrix)| (name, Cow::Borrowed(&**matrix)))
-                    .collect(),
-            },
+            labelled: self.labelled.borrowed(),
             seconds,
             queries: self.queries,
             places: Some(match &self.places {

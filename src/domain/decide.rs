@@ -146,10 +146,10 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
 #[must_use]
 pub fn batch_size(run: &Run, definition: &Definition) -> usize {
     let wanted = if is_cold_start(run, definition) {
-        match definition.selector.cold_start {
+        match &definition.selector.cold_start {
             ColdStart::PerClass(count) => count
                 .saturating_mul(run.started.as_ref().map_or(0, |started| started.classes.len())),
-            ColdStart::Random(count) => count,
+            ColdStart::Random(count) | ColdStart::Strategy(_, count) => *count,
         }
     } else {
         definition.selector.batch
@@ -163,7 +163,7 @@ pub fn batch_size(run: &Run, definition: &Definition) -> usize {
 pub fn is_cold_start(run: &Run, definition: &Definition) -> bool {
     match definition.selector.model {
         SelectorModel::Production => run.production.is_none(),
-        SelectorModel::File(_) => false,
+        SelectorModel::File(_) | SelectorModel::Pool => false,
     }
 }
 
@@ -182,6 +182,7 @@ fn check_selector_model(
             (given == run.production, "the workflow wants the production model")
         }
         SelectorModel::File(_) => (given.is_some(), "the workflow names a model file"),
+        SelectorModel::Pool => (given.is_none(), "the workflow takes the pool's own predictions"),
     };
     if fits { Ok(()) } else { Err(Refusal::OtherSelectorModel { given, wanted }) }
 }

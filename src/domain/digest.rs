@@ -77,6 +77,23 @@ impl Digest {
     }
 }
 
+/// Works out the digest of bytes that come in pieces.
+#[derive(Debug, Clone, Default)]
+pub struct DigestWriter(Sha256);
+
+impl DigestWriter {
+    /// Takes the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all pieces so far.
+    #[must_use]
+    pub fn finish(&self) -> Digest {
+        Digest(self.0.clone().finalize().into())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

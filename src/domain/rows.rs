@@ -64,6 +64,20 @@ impl<T: Rows + ?Sized> Rows for &T {
     }
 }
 
+impl<T: Rows + ?Sized> Rows for Box<T> {
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn cols(&self) -> usize {
+        (**self).cols()
+    }
+
+    fn read(&self, range: Range<usize>) -> Result<Cow<'_, [f32]>, RowsError> {
+        (**self).read(range)
+    }
+}
+
 /// Some of the rows of another source, in ascending order.
 pub struct Subset<'a> {
     source: &'a dyn Rows,
@@ -162,6 +176,14 @@ impl Runs {
         range.contains(&number).then_some(number)
     }
 
+    /// The place of a number, where it is one of these; the inverse of [`Runs::get`].
+    #[must_use]
+    pub fn place_of(&self, number: usize) -> Option<usize> {
+        let run = self.runs.partition_point(|(run, _)| run.end <= number);
+        let (range, before) = self.runs.get(run)?;
+        range.contains(&number).then(|| before + (number - range.start))
+    }
+
     /// The numbers at the places of `range`, as runs.
     pub fn slice(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         let from = self.runs.partition_point(|&(_, before)| before <= range.start).max(1) - 1;
@@ -207,6 +229,7 @@ mod tests {
             piece == list[first.min(list.len())..end.min(list.len())]
                 && runs.iter().collect::<Vec<_>>() == list
                 && (0..300).all(|place| runs.get(place) == list.get(place).copied())
+                && (0..300).all(|n| runs.place_of(n) == list.iter().position(|&m| m == n))
                 && Runs::all_but(256, gaps) == runs
         }
     }

@@ -40,6 +40,8 @@ pub struct Run {
     pub remaining: Option<u64>,
     /// The production model.
     pub production: Option<Digest>,
+    /// The checkpoints of the last training.
+    pub checkpoints: Vec<Digest>,
     /// Labelled audit samples that the production model has not been trained on.
     pub fresh_audit: BTreeSet<SampleId>,
     /// One line a cycle.
@@ -190,6 +192,7 @@ impl Run {
             picks: BTreeMap::new(),
             remaining: None,
             production: None,
+            checkpoints: Vec::new(),
             fresh_audit: BTreeSet::new(),
             history: Vec::new(),
         }
@@ -234,6 +237,7 @@ impl Run {
             (Phase::Training, Event::Trained(trained)) => {
                 self.check_training(trained).map_err(illegal)?;
                 self.summary(|line| line.checkpoints = Some(trained.checkpoints.len() as u64));
+                self.checkpoints = trained.checkpoints.iter().map(|saved| saved.model).collect();
                 self.phase = Phase::SelectingModel { checkpoints: trained.checkpoints.clone() };
             }
             (Phase::SelectingModel { checkpoints }, Event::ModelSelected(selected)) => {

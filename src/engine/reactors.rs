@@ -6,6 +6,7 @@ mod gate;
 mod scoring;
 mod select;
 mod select_model;
+mod shown;
 mod start;
 mod train;
 

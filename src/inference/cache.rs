@@ -1,13 +1,21 @@
 //! What a backbone said about samples, kept in a file, so that an unchanged one is never run twice.
 //!
 //! One file per model: a header, then records of one length: the sample's digest, its row, and a checksum of both. A
-//! record that is torn or damaged counts as missing, and costs a run of the model. One process at a time may open a cache.
+//! record that is torn or damaged counts as missing, and costs a run of the model; a wrong row never comes back. Rows stay
+//! in the file; in memory is where each sample's record is, about 100 bytes a sample.
+//!
+//! Several may have a cache open at once, in this process or in others: whoever appends locks the file meanwhile, and
+//! takes note first of what others have appended. Nothing is synced: what a power cut takes is missing.
 
 use crate::domain::digest::Digest;
 use crate::domain::matrix::Matrix;
+use crate::domain::rows::{Rows, RowsError};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"gleanem1";
@@ -17,6 +25,8 @@ const HEADER: usize = 8 + 8 + 32 + 4;
 const FRAME: usize = 32 + 4;
 /// Bytes of a row at most: a length that a file claims must not decide how much memory is taken.
 const ROW_MAX: usize = 1 << 28;
+/// Bytes that are read at once where records follow each other.
+const PIECE: usize = 1 << 20;
 
 /// A cache of one model's embeddings.
 pub struct EmbeddingCache {
@@ -25,13 +35,13 @@ pub struct EmbeddingCache {
     width: usize,
     /// Where each sample's record is, counted in records.
     places: HashMap<Digest, u64>,
-    /// How many records there are, damaged ones included.
+    /// How many records are known of, damaged ones included.
     records: u64,
 }
 
 impl EmbeddingCache {
     /// Opens the cache of `model` in `folder`, or begins one, for embeddings of `width` numbers. Reads and checks all of
-    /// it. A file of another model or width is begun anew.
+    /// it. A file with a damaged header or another width is begun anew.
     ///
     /// # Errors
     /// Whatever the file system fails with.
@@ -40,19 +50,14 @@ impl EmbeddingCache {
             return Err(io::Error::new(ErrorKind::InvalidInput, "rows of this width are not kept"));
         }
         std::fs::create_dir_all(folder)?;
-        let path = folder.join("embeddings");
+        let path = folder.join(model.to_string());
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         let mut cache = Self { path, file, width, places: HashMap::new(), records: 0 };
-        let header = header(model, width);
-        let mut found = vec![0; HEADER];
-        match cache.file.read_exact(&mut found) {
-            Ok(()) if found == header => cache.index()?,
-            Ok(()) => cache.begin(&header)?,
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => cache.begin(&header)?,
-            Err(error) => return Err(error),
-        }
-        Ok(cache)
+        cache.file.lock()?;
+        let opened = cache.begin_or_index(&header(model, width));
+        cache.file.unlock()?;
+        opened.map(|()| cache)
     }
 
     /// The cache's file.
@@ -61,15 +66,22 @@ impl EmbeddingCache {
         &self.path
     }
 
-    fn begin(&mut self, header: &[u8]) -> io::Result<()> {
+    fn begin_or_index(&mut self, header: &[u8]) -> io::Result<()> {
+        let mut found = vec![0; HEADER];
+        match self.file.read_exact_at(&mut found, 0) {
+            Ok(()) if found == header => return self.index(),
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
+        }
         self.file.set_len(0)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(header)
+        self.file.write_all_at(header, 0)
     }
 
-    /// Reads every record, and cuts a torn one off the end.
+    /// Takes note of every record that is not known of, and cuts a torn one off the end. Under the lock.
     fn index(&mut self) -> io::Result<()> {
-        let mut reader = BufReader::with_capacity(1 << 20, &self.file);
+        self.file.seek(SeekFrom::Start(self.offset(self.records)))?;
+        let mut reader = BufReader::with_capacity(PIECE, &self.file);
         let mut record = vec![0; self.record()];
         loop {
             match reader.read_exact(&mut record) {
@@ -103,11 +115,19 @@ impl EmbeddingCache {
     /// Keeps a row for each sample; one that is kept already is left as it is.
     ///
     /// # Errors
-    /// If there is not one row of the cache's width per sample, and whatever writing fails with; nothing is kept then.
+    /// If there is not one row of the cache's width per sample, and whatever the file system fails with; nothing is kept
+    /// then.
     pub fn append(&mut self, samples: &[Digest], rows: &Matrix) -> io::Result<()> {
         if rows.rows() != samples.len() || (rows.cols() != self.width && rows.rows() > 0) {
             return Err(io::Error::new(ErrorKind::InvalidInput, "the rows do not fit the cache"));
         }
+        self.file.lock()?;
+        let kept = self.index().and_then(|()| self.write(samples, rows));
+        self.file.unlock()?;
+        kept
+    }
+
+    fn write(&mut self, samples: &[Digest], rows: &Matrix) -> io::Result<()> {
         let mut bytes = Vec::new();
         let mut added = HashMap::new();
         let mut next = self.records;
@@ -126,7 +146,7 @@ impl EmbeddingCache {
         let end = self.offset(self.records);
         self.file.seek(SeekFrom::Start(end))?;
         if let Err(error) = self.file.write_all(&bytes) {
-            // What was written of it would be read as records at the wrong places.
+            // Room for others. If this fails, too, the checksum tells what is no record.
             let _ = self.file.set_len(end);
             return Err(error);
         }
@@ -135,35 +155,63 @@ impl EmbeddingCache {
         Ok(())
     }
 
-    /// The rows of `samples`, in their order.
+    /// The rows of `samples`, in their order, to be read from the file piece by piece.
     ///
     /// # Errors
-    /// If one is missing or was damaged since the cache was opened, and whatever reading fails with.
-    pub fn rows(&self, samples: &[Digest]) -> io::Result<Matrix> {
-        let mut file = &self.file;
-        let mut values = Vec::with_capacity(samples.len().saturating_mul(self.width));
-        let mut reader = BufReader::with_capacity(1 << 20, &mut file);
-        let mut at = 0;
-        reader.seek(SeekFrom::Start(at))?;
-        let mut record = vec![0; self.record()];
-        for sample in samples {
-            let lost = || {
-                let what = format!("sample {sample} is not in {}", self.path.display());
-                io::Error::new(ErrorKind::InvalidData, what)
-            };
-            let offset = self.offset(*self.places.get(sample).ok_or_else(lost)?);
-            if offset != at {
-                reader.seek(SeekFrom::Start(offset))?;
+    /// [`RowsError`] if one is [missing](Self::missing).
+    pub fn rows(&self, samples: &[Digest]) -> Result<Cached<'_>, RowsError> {
+        let places: Option<Vec<u64>> =
+            samples.iter().map(|sample| self.places.get(sample).copied()).collect();
+        let places = places.ok_or_else(|| {
+            self.unreadable(0..samples.len(), "the model has not run on all of these samples")
+        })?;
+        Ok(Cached { cache: self, places })
+    }
+
+    fn unreadable(&self, rows: Range<usize>, reason: impl ToString) -> RowsError {
+        let what = self.path.display().to_string();
+        RowsError { what, first: rows.start, end: rows.end, reason: reason.to_string() }
+    }
+}
+
+/// Rows in a cache's file. Each is checked again when it is read.
+pub struct Cached<'a> {
+    cache: &'a EmbeddingCache,
+    places: Vec<u64>,
+}
+
+impl Rows for Cached<'_> {
+    fn rows(&self) -> usize {
+        self.places.len()
+    }
+
+    fn cols(&self) -> usize {
+        self.cache.width
+    }
+
+    fn read(&self, range: Range<usize>) -> Result<Cow<'_, [f32]>, RowsError> {
+        let (end, record) = (range.end.min(self.places.len()), self.cache.record());
+        let first = range.start.min(end);
+        let places = self.places.get(first..end).unwrap_or_default();
+        let mut values = Vec::with_capacity(places.len() * self.cache.width);
+        let mut bytes = Vec::new();
+        let fails = |reason: String| self.cache.unreadable(first..end, reason);
+        // Samples that were appended one after the other are read with one call.
+        for run in places.chunk_by(|a, b| a + 1 == *b) {
+            for run in run.chunks((PIECE / record).max(1)) {
+                bytes.resize(run.len() * record, 0);
+                let offset = self.cache.offset(run.first().copied().unwrap_or(0));
+                let read = self.cache.file.read_exact_at(&mut bytes, offset);
+                read.map_err(|error| fails(error.to_string()))?;
+                for record in bytes.chunks_exact(record) {
+                    let (_, row) = checked(record)
+                        .ok_or_else(|| fails("a record was damaged since it was opened".into()))?;
+                    let numbers = row.as_chunks::<4>().0.iter();
+                    values.extend(numbers.map(|bytes| f32::from_le_bytes(*bytes)));
+                }
             }
-            reader.read_exact(&mut record)?;
-            at = offset + record.len() as u64;
-            let (found, row) = checked(&record).ok_or_else(lost)?;
-            if found != *sample {
-                return Err(lost());
-            }
-            values.extend(row.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
         }
-        Ok(Matrix::new(samples.len(), self.width, values).unwrap_or_default())
+        Ok(Cow::Owned(values))
     }
 }
 
@@ -186,36 +234,114 @@ fn checked(record: &[u8]) -> Option<(Digest, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quickcheck::quickcheck;
+
+    fn model() -> Digest {
+        Digest::of(b"model")
+    }
+
+    fn samples(count: u8) -> Vec<Digest> {
+        (0..count).map(|n| Digest::of(&[n])).collect()
+    }
+
+    fn rows(count: u8) -> Matrix {
+        let values = (0..count).flat_map(|n| [f32::from(n), -f32::from(n)]).collect();
+        Matrix::new(usize::from(count), 2, values).unwrap()
+    }
+
+    /// A cache that holds samples and was closed.
+    fn filled(folder: &Path, count: u8) -> PathBuf {
+        let mut cache = EmbeddingCache::open(folder, model(), 2).unwrap();
+        cache.append(&samples(count), &rows(count)).unwrap();
+        cache.path().to_owned()
+    }
 
     #[test]
-    fn what_was_kept_comes_back_and_what_was_torn_or_damaged_is_missing() {
+    fn what_was_kept_comes_back_in_the_order_asked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let model = Digest::of(b"model");
-        let samples: Vec<Digest> = (0..5_u8).map(|n| Digest::of(&[n])).collect();
-        let rows = Matrix::new(5, 2, (0..10_u8).map(f32::from).collect()).unwrap();
-        let mut cache = EmbeddingCache::open(folder.path(), model, 2).unwrap();
-        assert_eq!(cache.missing(&samples), [0, 1, 2, 3, 4]);
-        cache.append(&samples, &rows).unwrap();
-        cache.append(&samples, &rows).unwrap();
-        let path = cache.path().to_owned();
-        drop(cache);
-        let cache = EmbeddingCache::open(folder.path(), model, 2).unwrap();
-        let order = [samples[4], samples[0], samples[1]];
-        assert_eq!(cache.rows(&order).unwrap().data(), [8.0, 9.0, 0.0, 1.0, 2.0, 3.0]);
-        drop(cache);
+        filled(folder.path(), 5);
+        filled(folder.path(), 5); // changes nothing
+        let cache = EmbeddingCache::open(folder.path(), model(), 2).unwrap();
+        assert_eq!(cache.records, 5);
+        let all = samples(5);
+        let order = [all[4], all[0], all[1], all[0]];
+        let cached = cache.rows(&order).unwrap();
+        assert_eq!((cached.rows(), cached.cols()), (4, 2));
+        assert_eq!(&*cached.read(0..9).unwrap(), [4.0, -4.0, 0.0, 0.0, 1.0, -1.0, 0.0, 0.0]);
+        assert_eq!(&*cached.read(1..3).unwrap(), [0.0, 0.0, 1.0, -1.0]);
+        let error = cache.rows(&samples(6)).err().unwrap().to_string();
+        assert!(error.contains("has not run on all"), "{error}");
+    }
 
+    #[test]
+    fn another_model_has_a_file_of_its_own_and_another_width_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), 3);
+        let other = EmbeddingCache::open(folder.path(), Digest::of(b"other"), 2).unwrap();
+        assert_eq!(other.missing(&samples(3)), [0, 1, 2]);
+        let same = EmbeddingCache::open(folder.path(), model(), 2).unwrap();
+        assert!(same.missing(&samples(3)).is_empty());
+        let wider = EmbeddingCache::open(folder.path(), model(), 3).unwrap();
+        assert_eq!(wider.missing(&samples(3)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn two_that_append_at_once_keep_what_the_other_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || EmbeddingCache::open(folder.path(), model(), 2).unwrap();
+        let (mut one, mut two) = (open(), open());
+        one.append(&samples(3), &rows(3)).unwrap();
+        two.append(&samples(6), &rows(6)).unwrap();
+        one.append(&samples(6), &rows(6)).unwrap();
+        for cache in [&one, &two, &open()] {
+            assert_eq!(cache.records, 6);
+            let all = cache.rows(&samples(6)).unwrap();
+            assert_eq!(&*all.read(0..6).unwrap(), rows(6).data());
+        }
+    }
+
+    #[test]
+    fn damage_after_opening_is_an_error_and_never_a_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = filled(folder.path(), 3);
+        let cache = EmbeddingCache::open(folder.path(), model(), 2).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[HEADER + 44 + 33] ^= 1; // the second record's row
-        bytes.truncate(bytes.len() - 3);
         std::fs::write(&path, bytes).unwrap();
-        let mut cache = EmbeddingCache::open(folder.path(), model, 2).unwrap();
-        assert_eq!(cache.missing(&samples), [1, 4]);
-        assert!(cache.rows(&samples).is_err());
-        cache.append(&samples, &rows).unwrap();
-        assert_eq!(cache.rows(&samples).unwrap(), rows);
-        drop(cache);
+        let all = samples(3);
+        let cached = cache.rows(&all).unwrap();
+        assert!(cached.read(0..1).is_ok());
+        let error = cached.read(0..3).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
 
-        let other = EmbeddingCache::open(folder.path(), Digest::of(b"other"), 2).unwrap();
-        assert_eq!(other.missing(&samples).len(), 5);
+    quickcheck! {
+        /// A cut anywhere and bits flipped anywhere cost entries, and what is left is right; appending mends it.
+        fn a_torn_tail_and_flipped_bits_are_missing_entries_and_never_wrong_ones(
+            cut: u16,
+            flips: Vec<(u16, u8)>
+        ) -> bool {
+            let folder = tempfile::tempdir().unwrap();
+            let path = filled(folder.path(), 7);
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes.truncate(usize::from(cut) % (2 * bytes.len()));
+            for (at, bit) in flips.into_iter().take(3) {
+                let len = bytes.len().max(1);
+                if let Some(byte) = bytes.get_mut(usize::from(at) % len) {
+                    *byte ^= 1 << (bit % 8);
+                }
+            }
+            std::fs::write(&path, bytes).unwrap();
+            let mut cache = EmbeddingCache::open(folder.path(), model(), 2).unwrap();
+            let all = samples(7);
+            let missing = cache.missing(&all);
+            let mut right = (0..7).filter(|place| !missing.contains(place)).all(|place| {
+                let row = cache.rows(&all[place..=place]).unwrap();
+                *row.read(0..1).unwrap() == *rows(7).row(place)
+            });
+            cache.append(&all, &rows(7)).unwrap();
+            right &= *cache.rows(&all).unwrap().read(0..7).unwrap() == *rows(7).data();
+            right
+        }
     }
 }

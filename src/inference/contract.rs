@@ -3,7 +3,9 @@
 //! Knows shapes, names and numbers only; which library runs the model is not its business.
 
 use super::error::{InferenceError, Mismatch};
-use super::{Extra, LoadOptions, Output, OutputKind, Predictions, Scores};
+use super::{
+    AUTOMATIC, DEFAULT_BATCH, Extra, LoadOptions, Output, OutputKind, Predictions, Scores,
+};
 use crate::domain::matrix::Matrix;
 use std::ops::Range;
 use std::path::Path;
@@ -116,7 +118,11 @@ impl Contract {
         values: &'v [f32],
         batch: usize,
     ) -> impl Iterator<Item = (Range<usize>, &'v [f32])> {
-        let size = if self.one_by_one { 1 } else { batch.max(1) };
+        let size = match batch {
+            _ if self.one_by_one => 1,
+            AUTOMATIC => DEFAULT_BATCH,
+            size => size,
+        };
         let width = self.width;
         let batches = values.chunks(size.saturating_mul(width));
         batches.enumerate().map(move |(place, values)| {

@@ -135,7 +135,7 @@ impl Opened {
     fn builder(
         &self,
         choice: ProviderChoice,
-        device: i32,
+        device: u32,
         nvidia: &[PathBuf],
     ) -> Result<SessionBuilder, String> {
         let builder = Session::builder(&self.environment)
@@ -148,6 +148,8 @@ impl Opened {
             .map_err(text)?
             .with_config_entry("session.record_ep_graph_assignment_info", "1")
             .map_err(text)?;
+        // A number too large for the library is refused by it like every other that is not there.
+        let device = i32::try_from(device).unwrap_or(i32::MAX);
         let (name, compiled, providers) = match choice {
             ProviderChoice::Cpu | ProviderChoice::Auto => {
                 return builder
@@ -303,7 +305,7 @@ pub(super) fn outputs(host: &Host<'_>, model: &Path) -> Result<Vec<Output>, Infe
 fn session_on(
     host: &Host<'_>,
     choice: ProviderChoice,
-    device: i32,
+    device: u32,
     model: &Path,
 ) -> Result<(Session, BTreeMap<String, usize>), InferenceError> {
     let wanted = match choice {
@@ -410,6 +412,7 @@ impl Predictor for OnnxPredictor {
         for (rows, values) in contract.batches(values, batch) {
             let failed = |reason| InferenceError::Run { first: rows.start, end: rows.end, reason };
             let shape = contract.batch_shape(rows.len());
+            // Declared before the outputs, so that it outlives them: they lie in its memory, and it keeps the input alive.
             let binding;
             let outputs = if self.bound {
                 binding = bind(&self.session, contract, shape, values).map_err(failed)?;
@@ -438,7 +441,8 @@ impl Predictor for OnnxPredictor {
 }
 
 /// Binds a batch for a device, so that only the outputs that are read travel back. The input is a tensor of its own
-/// because binding one that borrows its values never returns (rc.15).
+/// because binding one that borrows its values never returns (rc.15). The binding shares its ownership, so it lives as long
+/// as the binding does; that it has reached the device is waited for here nevertheless.
 fn bind(
     session: &Session,
     contract: &Contract,
@@ -454,6 +458,7 @@ fn bind(
     for wanted in &contract.wanted {
         binding.bind_output_to_device(&wanted.name, &memory).map_err(text)?;
     }
+    binding.synchronize_inputs().map_err(text)?;
     Ok(binding)
 }
 

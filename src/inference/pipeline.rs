@@ -1,7 +1,8 @@
 //! A pool through one or several models: rows are read and decoded ahead while earlier ones are run, and what came out is
 //! handed on in order. Nothing of the size of the pool is held.
 
-use super::{InferenceError, Predictions, Predictor};
+use super::warm_up::fastest_batch;
+use super::{AUTOMATIC, InferenceError, Predictions, Predictor};
 use crate::domain::rows::Rows;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ const PATIENCE: Duration = Duration::from_millis(20);
 pub struct Pipeline<'a> {
     /// The rows; reading them may be costly. Some rows only: a [`Subset`](crate::domain::rows::Subset).
     pub source: &'a dyn Rows,
-    /// Rows per call of the runtime, at least 1; a few hundred suit a processor.
+    /// Rows per call of the runtime; a few hundred suit a processor. [`AUTOMATIC`](super::AUTOMATIC): the size with which
+    /// the first predictor gets through the first rows fastest.
     pub batch: usize,
     /// Threads that only read ahead. Whoever runs a model and finds nothing read reads for itself, so 0 is right where
     /// the rows lie in memory.
@@ -37,9 +39,13 @@ impl Pipeline<'_> {
         predictors: &mut [Box<dyn Predictor>],
         sink: &mut dyn FnMut(usize, Predictions) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, InferenceError> {
+        let batch = match (self.batch, predictors.first_mut()) {
+            (AUTOMATIC, Some(first)) => fastest_batch(&mut **first, self.source),
+            (batch, _) => batch.max(1),
+        };
         let shared = Shared {
             source: self.source,
-            batch: self.batch.max(1),
+            batch,
             // Two batches for everybody: one at work, one waiting.
             window: 2 * (predictors.len() + self.readers),
             state: Mutex::default(),

@@ -3,9 +3,10 @@
 use super::reader::{Key, Reader};
 use super::source::Value;
 use crate::domain::definition::{
-    AnnotatorSpec, ColdStart, Definition, Direction, GateEstimator, GraphSpec, KpiMetric, KpiSpec,
-    Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec, ProviderChoice, RetrySpec,
-    RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, Task, TrainerSpec,
+    AnnotatorSpec, ColdStart, Committee, Definition, Direction, EmbeddingSource, GateEstimator,
+    GraphSpec, Keep, KpiMetric, KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource,
+    PoolSpec, ProviderChoice, RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec,
+    StopSpec, Task, TrainerSpec,
 };
 use crate::domain::strategy::{StrategySpec, catalogue};
 use std::collections::BTreeSet;
@@ -40,7 +41,13 @@ const TABLES: [(&str, &[&str]); 9] = [
             "model",
             "provider",
             "runtime",
+            "device",
             "inference_batch",
+            "cold_start",
+            "keep",
+            "committee",
+            "passes",
+            "embedding",
         ],
     ),
     ("annotator", &["kind"]),
@@ -193,12 +200,16 @@ fn classes(reader: &mut Reader<'_>) -> Vec<String> {
 }
 
 fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
-    let per_class = reader.whole(("selector", "seed_per_class"), 1..=COUNT_MAX);
-    let random = reader.whole(("selector", "seed_batch"), 1..=COUNT_MAX);
-    let (cold_start, audit_fraction) = match mode {
-        Mode::Development => (ColdStart::PerClass(2), 0.0),
-        Mode::Production => (ColdStart::Random(20), 0.1),
+    let audit_fraction = match mode {
+        Mode::Development => 0.0,
+        Mode::Production => 0.1,
     };
+    let keeps = [
+        ("f32", Keep::F32),
+        ("f16", Keep::F16),
+        ("scores", Keep::Scores),
+        ("nothing", Keep::Nothing),
+    ];
     let providers = [
         ("auto", ProviderChoice::Auto),
         ("cuda", ProviderChoice::Cuda),
@@ -206,13 +217,10 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
         ("cpu", ProviderChoice::Cpu),
     ];
     SelectorSpec {
-        strategy: strategy(reader),
+        strategy: strategy(reader, ("selector", "strategy"))
+            .unwrap_or_else(|| StrategySpec::named("margin")),
         batch: reader.whole(("selector", "batch"), 1..=COUNT_MAX).unwrap_or(10),
-        cold_start: match (per_class, random) {
-            (Some(per_class), _) => ColdStart::PerClass(per_class),
-            (None, Some(random)) => ColdStart::Random(random),
-            (None, None) => cold_start,
-        },
+        cold_start: cold_start(reader, mode),
         audit_fraction: reader
             .number(("selector", "audit_fraction"), "a number from 0 to below 1", |x| {
                 (0.0..1.0).contains(&x)
@@ -223,37 +231,107 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
             .choice(("selector", "provider"), &providers)
             .unwrap_or(ProviderChoice::Auto),
         runtime: reader.text(("selector", "runtime")),
-        inference_batch: reader.whole(("selector", "inference_batch"), 1..=65_536).unwrap_or(256),
+        inference_batch: inference_batch(reader),
+        keep: reader.choice(("selector", "keep"), &keeps).unwrap_or_default(),
+        committee: committee(reader),
+        passes: reader.whole(("selector", "passes"), 2..=1000).unwrap_or(0),
+        embedding: embedding(reader),
+        device: reader.whole(("selector", "device"), 0..=255).unwrap_or(0),
     }
 }
 
-fn strategy(reader: &mut Reader<'_>) -> StrategySpec {
-    let key = ("selector", "strategy");
-    let default = || StrategySpec::named("margin");
-    let Some(text) = reader.text(key) else { return default() };
-    match text.parse::<StrategySpec>() {
+/// How the first batch is picked: by class, at random, or by a strategy that needs no model.
+fn cold_start(reader: &mut Reader<'_>, mode: Mode) -> ColdStart {
+    let per_class = reader.whole(("selector", "seed_per_class"), 1..=COUNT_MAX);
+    let samples = reader.whole(("selector", "seed_batch"), 1..=COUNT_MAX);
+    if let Some(strategy) = strategy(reader, ("selector", "cold_start")) {
+        return ColdStart::Strategy(strategy, samples.unwrap_or(20));
+    }
+    match (per_class, samples, mode) {
+        (Some(per_class), _, _) => ColdStart::PerClass(per_class),
+        (None, Some(samples), _) => ColdStart::Random(samples),
+        (None, None, Mode::Development) => ColdStart::PerClass(2),
+        (None, None, Mode::Production) => ColdStart::Random(20),
+    }
+}
+
+fn strategy(reader: &mut Reader<'_>, key: Key) -> Option<StrategySpec> {
+    match reader.text(key)?.parse::<StrategySpec>() {
         Ok(strategy) => {
             for problem in catalogue::check(&strategy) {
                 reader.refuse(key, &problem);
             }
-            strategy
+            Some(strategy)
         }
         Err(error) => {
             reader.refuse(key, &error.to_string());
-            default()
+            None
+        }
+    }
+}
+
+fn inference_batch(reader: &mut Reader<'_>) -> usize {
+    let key = ("selector", "inference_batch");
+    if reader.is_text(key, "auto") {
+        return 0;
+    }
+    reader.whole(key, 1..=65_536).unwrap_or(256)
+}
+
+fn committee(reader: &mut Reader<'_>) -> Committee {
+    let key = ("selector", "committee");
+    if reader.is_text(key, "checkpoints") {
+        return Committee::Checkpoints;
+    }
+    let expected = "\"checkpoints\" or a list of .onnx files";
+    match reader.list(key, expected, onnx_file) {
+        Some(files) if files.len() >= 2 => Committee::Files(files),
+        Some(_) => {
+            reader.refuse(key, "fewer than two files; a committee has at least two members");
+            Committee::Nobody
+        }
+        None => Committee::Nobody,
+    }
+}
+
+fn onnx_file(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(path) if path.ends_with(".onnx") => Some(path.clone()),
+        Value::Text(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::List(_)
+        | Value::Other(_) => None,
+    }
+}
+
+fn embedding(reader: &mut Reader<'_>) -> EmbeddingSource {
+    let key = ("selector", "embedding");
+    match reader.text(key).as_deref() {
+        None | Some("model") => EmbeddingSource::Model,
+        Some("features") => EmbeddingSource::Features,
+        Some(path) if path.ends_with(".onnx") => EmbeddingSource::File(path.to_owned()),
+        Some(other) => {
+            let message = format!(
+                "{other:?} is neither \"model\", \"features\" nor the path of an .onnx file"
+            );
+            reader.refuse(key, &message);
+            EmbeddingSource::Model
         }
     }
 }
 
 fn selector_model(reader: &mut Reader<'_>) -> SelectorModel {
     let key = ("selector", "model");
-    match reader.text(key) {
-        None => SelectorModel::Production,
-        Some(text) if text == "production" => SelectorModel::Production,
-        Some(path) if path.ends_with(".onnx") => SelectorModel::File(path),
+    match reader.text(key).as_deref() {
+        None | Some("production") => SelectorModel::Production,
+        Some("pool") => SelectorModel::Pool,
+        Some(path) if path.ends_with(".onnx") => SelectorModel::File(path.to_owned()),
         Some(other) => {
-            let message =
-                format!("{other:?} is neither \"production\" nor the path of an .onnx file");
+            let message = format!(
+                "{other:?} is neither \"production\", \"pool\" nor the path of an .onnx file"
+            );
             reader.refuse(key, &message);
             SelectorModel::Production
         }

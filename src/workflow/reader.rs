@@ -81,6 +81,11 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// Whether the key holds this very text.
+    pub(super) fn is_text(&self, key: Key, text: &str) -> bool {
+        matches!(self.entry(key).map(|entry| &entry.value), Some(Value::Text(found)) if found == text)
+    }
+
     pub(super) fn required_text(&mut self, key: Key, example: &str) -> String {
         if !self.has(key) {
             self.refuse(key, &format!("missing; for example {} = {example:?}", key.1));

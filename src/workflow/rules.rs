@@ -155,8 +155,8 @@ fn limits(definition: &Definition, reader: &mut Reader<'_>) {
             "seed_per_class and seed_batch both say how the first batch is drawn; keep one",
         );
     }
-    let first = match definition.selector.cold_start {
-        ColdStart::Random(samples) => samples,
+    let first = match &definition.selector.cold_start {
+        ColdStart::Random(samples) | ColdStart::Strategy(_, samples) => *samples,
         ColdStart::PerClass(samples) => samples.saturating_mul(definition.pool.classes.len()),
     };
     if let Some(max) = definition.stop.max_labels

@@ -66,13 +66,16 @@ const ARROWS: [(&str, &[&str]); 19] = [
 ];
 
 /// Each foreign library that has one place, and that place: files, or folders with `/` at the end.
-const LIBRARIES: [(&str, &[&str]); 7] = [
+const LIBRARIES: [(&str, &[&str]); 10] = [
+    ("zip", &["src/data_selector/evidence.rs"]),
+    ("half", &["src/data_selector/evidence.rs"]),
     ("sled", &["src/store/sled.rs", "src/store/sled/"]),
     ("bincode", &["src/store/codec.rs"]),
     ("ort", &["src/inference/onnx.rs"]),
     ("burn", &["src/training/network.rs"]),
     ("onnx_rs", &["src/training/export.rs", "src/inference/tests.rs", "src/inference/models.rs"]),
     ("tract_onnx", &["src/inference/tract.rs"]),
+    ("rusqlite", &["src/data_selector/database.rs"]),
     ("clap", &["src/cli.rs", "src/cli/"]),
 ];
 

@@ -23,6 +23,7 @@ mod lease_walk;
 mod program;
 mod repair;
 mod samples;
+mod selection;
 mod selftest;
 mod sled_store;
 mod support;

@@ -213,7 +213,15 @@ pub const STRATEGIES: &[Entry] = &[
         &[must("name", Kind::Text), may("order", Kind::Word(&["max", "min"]))],
         "a score that a model gives",
     ),
-    with("command", &[must("run", Kind::Text)], "a program that reads and writes files"),
+    with(
+        "command",
+        &[
+            must("run", Kind::Text),
+            may("outputs", Kind::Text),
+            may("seconds", Kind::Whole(1, MILLION)),
+        ],
+        "a program that reads and writes files",
+    ),
 ];
 
 /// The entry of a name.

@@ -36,11 +36,11 @@ pub(super) fn measure(
     rows: &[usize],
     labels: &[u32],
 ) -> Result<Measurement, StepError> {
-    let scored = score(step, model, rows)?;
+    let predictions = score(step, model, rows)?;
     let Definition { kpi, .. } = &*step.definition;
     match kpi.metric {
         KpiMetric::Accuracy => {
-            let (correct, n) = correct(&scored.predictions, labels);
+            let (correct, n) = correct(&predictions, labels);
             Ok(Measurement {
                 metric: "accuracy".to_owned(),
                 estimator: estimator.to_owned(),

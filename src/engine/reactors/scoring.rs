@@ -6,74 +6,144 @@ use crate::domain::event::Label;
 use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::engine::EngineError;
+use crate::engine::candidates::RowList;
 use crate::engine::reactor::{Step, StepError};
+use crate::inference::pipeline::Pipeline;
 use crate::inference::{
-    self, InferenceError, InstallPolicy, LoadOptions, Predictions, Predictor, Scores,
+    self, AUTOMATIC, DEFAULT_BATCH, InferenceError, InstallPolicy, LoadOptions, Predictions,
+    Predictor, Scores,
 };
 use crate::metrics;
 use crate::pool::Pool;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-/// What a model says about some samples, and what ran it.
-pub(super) struct Scored {
-    pub(super) predictions: Predictions,
+/// What ran a model.
+pub(super) struct Ran {
     /// The provider, as events name it.
     pub(super) provider: String,
     /// The provider, and why no faster one.
     pub(super) why: String,
 }
 
-/// Runs the artifact `model` over the samples at `rows`, in pieces, so that an interruption is noticed.
-pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Scored, StepError> {
-    let path = step.artifacts.path(&model);
-    // The digest is checked on every load: a damaged model must not decide what people label.
-    step.artifacts.get(&model)?;
-    let mut predictor =
-        load(&path, &step.definition, &step.pool, step.install).map_err(StepError::permanent)?;
-    let report = predictor.provider();
-    let provider = report.to_string();
-    let reasons: String = report.not_used.iter().map(|reason| format!("; {reason}")).collect();
-    let why = format!("{provider}{reasons}");
-    let predictions = predict(step, &mut *predictor, rows)?;
-    Ok(Scored { predictions, provider, why })
+/// A model, and what is read of its answers.
+pub(super) struct Asked<'a> {
+    /// The artifact.
+    pub(super) model: Digest,
+    /// What its scores must look like.
+    pub(super) scores: Scores,
+    /// The outputs that it must have beside the scores.
+    pub(super) outputs: &'a [&'a str],
 }
 
-fn predict(
-    step: &Step,
-    predictor: &mut dyn Predictor,
-    rows: &[usize],
-) -> Result<Predictions, StepError> {
-    /// Inference batches between two looks at the interruption flag.
-    const BATCHES: usize = 16;
-    let piece = step.definition.selector.inference_batch.saturating_mul(BATCHES).max(1);
-    let mut scores = Predictions::default();
-    let mut values = Vec::new();
-    let mut done = 0;
-    for rows_of_piece in rows.chunks(piece) {
-        if step.is_interrupted() {
-            return Err(StepError::Interrupted);
-        }
-        let inputs = step.pool.features().select_rows(rows_of_piece);
-        scores = predictor
-            .predict(&inputs)
-            .map_err(|error| cannot_score(error, &step.pool, rows_of_piece))?;
-        values.extend_from_slice(scores.logits.data());
-        done += rows_of_piece.len();
-        step.progress(done as u64, rows.len() as u64);
+impl Asked<'static> {
+    /// Asks for one score per class and nothing else.
+    pub(super) fn scores(step: &Step, model: Digest) -> Self {
+        Self { model, scores: per_class(&step.pool), outputs: &[] }
     }
-    let logits = Matrix::new(rows.len(), scores.logits.cols(), values)
-        .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
-    Ok(Predictions { logits, embedding: None, ..scores })
 }
 
-/// The rows of an inference error are those of the piece; people know samples by their ids.
-fn cannot_score(error: InferenceError, pool: &Pool, rows: &[usize]) -> StepError {
-    if let InferenceError::NonFinite { row, .. } = &error
-        && let Some(sample) = rows.get(*row).and_then(|&row| pool.ids().get(row))
+/// One score for each of the pool's classes.
+pub(super) fn per_class(pool: &Pool) -> Scores {
+    Scores::PerClass(pool.classes().len())
+}
+
+/// Runs the artifact `model` over the samples at `rows` and keeps its scores.
+pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Predictions, StepError> {
+    let (mut values, mut last) = (Vec::new(), Predictions::default());
+    let asked = Asked::scores(step, model);
+    score_into(step, &asked, &RowList::new(rows.to_vec()), &mut |predictions| {
+        values.extend_from_slice(predictions.logits.data());
+        last = predictions;
+        Ok(())
+    })?;
+    let logits = Matrix::new(rows.len(), last.logits.cols(), values)
+        .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
+    Ok(Predictions { logits, embedding: None, ..last })
+}
+
+/// Runs a model over the samples at `rows`, in pieces that are handed to `sink` one after the other.
+pub(super) fn score_into(
+    step: &Step,
+    asked: &Asked<'_>,
+    rows: &RowList,
+    sink: &mut dyn FnMut(Predictions) -> Result<(), StepError>,
+) -> Result<Ran, StepError> {
+    let path = step.artifacts.path(&asked.model);
+    // The digest is checked on every load: a damaged model must not decide what people label.
+    step.artifacts.get(&asked.model)?;
+    let options = LoadOptions {
+        scores: asked.scores,
+        outputs: asked.outputs,
+        ..options(&path, &step.definition, &step.pool, step.install)
+    };
+    let mut predictors = inference::load_several(&options, sessions(rows.len(), options.batch))
+        .map_err(StepError::permanent)?;
+    let ran = predictors.first().map(|predictor| {
+        let report = predictor.provider();
+        let provider = report.to_string();
+        let reasons: String = report.not_used.iter().map(|reason| format!("; {reason}")).collect();
+        Ran { why: format!("{provider}{reasons}"), provider }
+    });
+    let source = rows.of(step.pool.features());
+    let stop = || step.is_interrupted();
+    let pipeline = Pipeline { source: &*source, batch: options.batch, readers: 0, stop: &stop };
+    let mut refused = None;
+    let ended = pipeline.run(&mut predictors, &mut |first, predictions| {
+        let done = first.saturating_add(predictions.logits.rows());
+        if let Err(error) = sink(predictions) {
+            refused = Some(error);
+            return ControlFlow::Break(());
+        }
+        step.progress(done as u64, rows.len() as u64);
+        ControlFlow::Continue(())
+    });
+    let ended = ended.map_err(|error| cannot_score(error, &step.pool, rows))?;
+    match (refused, ended) {
+        (Some(error), _) => Err(error),
+        (None, ControlFlow::Break(())) => Err(StepError::Interrupted),
+        (None, ControlFlow::Continue(())) => {
+            ran.ok_or_else(|| StepError::permanent("no model was loaded"))
+        }
+    }
+}
+
+/// On how many threads so many rows are worth running: loading a model again costs as much as some batches.
+fn sessions(rows: usize, batch: usize) -> usize {
+    /// Batches that a session should find to do.
+    const BATCHES: usize = 4;
+    let batch = if batch == AUTOMATIC { DEFAULT_BATCH } else { batch };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    rows.div_ceil(batch).div_ceil(BATCHES).clamp(1, cores)
+}
+
+/// The rows of an inference error are places in the list; people know samples by their ids.
+fn cannot_score(error: InferenceError, pool: &Pool, rows: &RowList) -> StepError {
+    if let InferenceError::NonFinite { row, .. } | InferenceError::NotProbabilities { row, .. } =
+        &error
+        && let Some(sample) = rows.get(*row).and_then(|row| pool.ids().get(row))
     {
         return StepError::permanent(format!("sample {sample} cannot be scored: {error}"));
     }
     StepError::permanent(error)
+}
+
+/// How this workflow loads a model of its pool.
+fn options<'a>(
+    path: &'a Path,
+    definition: &'a Definition,
+    pool: &'a Pool,
+    install: InstallPolicy,
+) -> LoadOptions<'a> {
+    LoadOptions {
+        scores: per_class(pool),
+        provider: definition.selector.provider,
+        device: definition.selector.device,
+        runtime: definition.selector.runtime.as_deref().map(Path::new),
+        batch: definition.selector.inference_batch,
+        install,
+        ..LoadOptions::new(path, pool.shape())
+    }
 }
 
 /// Loads a model for this workflow and pool.
@@ -83,14 +153,7 @@ pub(super) fn load(
     pool: &Pool,
     install: InstallPolicy,
 ) -> Result<Box<dyn Predictor>, InferenceError> {
-    inference::load(&LoadOptions {
-        scores: Scores::PerClass(pool.classes().len()),
-        provider: definition.selector.provider,
-        runtime: definition.selector.runtime.as_deref().map(Path::new),
-        batch: definition.selector.inference_batch,
-        install,
-        ..LoadOptions::new(path, pool.shape())
-    })
+    inference::load(&options(path, definition, pool, install))
 }
 
 /// Whether a model file of the user's can serve this workflow: it is loaded and scores one sample.

@@ -1,132 +1,110 @@
-//! Picking a batch: score what is unlabelled, keep the scores, let the data selector choose.
+//! Picking a batch: show the data selector what is known about the candidates, let it choose, keep what it consumed.
 
-use super::scoring::score;
-use crate::data_selector::{self, ColdStartRequest, Output, SelectRequest, View};
+use super::shown::Shown;
+use crate::data_selector::{self, EvidenceWriter, SampleIds, SelectRequest, Selection, View};
 use crate::domain::command::Command;
 use crate::domain::decide::{batch_size, is_cold_start};
-use crate::domain::definition::{Mode, SelectorModel};
-use crate::domain::digest::Digest;
-use crate::domain::event::BatchSelected;
-use crate::domain::ids::SampleId;
+use crate::domain::definition::{ColdStart, Mode};
+use crate::domain::event::{Arm, BatchSelected};
+use crate::domain::strategy::StrategySpec;
+use crate::engine::candidates::Candidates;
 use crate::engine::reactor::{Reactor, Step, StepError};
-use crate::engine::score_table;
-use std::collections::BTreeMap;
 
 pub(super) struct Select;
 
 impl Reactor for Select {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
-        // In the order of sample ids, so that neither the file's order nor the engine's shows in the score table.
-        let candidates: BTreeMap<&SampleId, usize> = step
-            .pool
-            .split()
-            .train
-            .iter()
-            .filter_map(|&row| step.pool.ids().get(row).map(|sample| (sample, row)))
-            .filter(|(sample, _)| !step.run.labels.contains_key(*sample))
-            .collect();
-        let (samples, rows): (Vec<SampleId>, Vec<usize>) =
-            candidates.into_iter().map(|(sample, row)| (sample.clone(), row)).unzip();
-        let batch = if is_cold_start(&step.run, &step.definition) {
-            cold_start(step, &samples, &rows)?
+        let candidates = Candidates::new(&step.pool, &step.run.labels);
+        let selector = &step.definition.selector;
+        let batch = batch_size(&step.run, &step.definition);
+        let selected = if is_cold_start(&step.run, &step.definition) {
+            match &selector.cold_start {
+                ColdStart::Strategy(strategy, _) => {
+                    let mut selected = by_strategy(step, &candidates, strategy, batch, 0)?;
+                    selected.picks.iter_mut().for_each(|pick| pick.arm = Arm::ColdStart);
+                    selected
+                }
+                ColdStart::PerClass(per_class) => {
+                    let labels: Vec<Option<u32>> =
+                        candidates.rows().iter().map(|row| step.pool.label(row)).collect();
+                    let view = view(step, &candidates);
+                    let drawn = data_selector::cold_start_per_class(&view, &labels, *per_class);
+                    drawn_at_random(drawn.map_err(StepError::permanent)?, &candidates)
+                }
+                ColdStart::Random(samples) => {
+                    let view = view(step, &candidates);
+                    let drawn = data_selector::cold_start_random(&view, (*samples).min(batch));
+                    drawn_at_random(drawn.map_err(StepError::permanent)?, &candidates)
+                }
+            }
         } else {
-            by_strategy(step, &samples, &rows)?
+            let audit = match step.definition.run.mode {
+                Mode::Development => 0,
+                Mode::Production => data_selector::audit_size(batch, selector.audit_fraction),
+            };
+            by_strategy(step, &candidates, &selector.strategy, batch, audit)?
         };
-        Ok(Command::RecordBatch(batch))
+        if let Some(short) = selected.parameters.get("short") {
+            step.remark(short.clone());
+        }
+        Ok(Command::RecordBatch(selected))
     }
 }
 
-fn cold_start(
-    step: &Step,
-    samples: &[SampleId],
-    rows: &[usize],
-) -> Result<BatchSelected, StepError> {
-    let labels: Vec<Option<u32>> = rows.iter().map(|&row| step.pool.label(row)).collect();
-    let selection = data_selector::cold_start(&ColdStartRequest {
-        how: step.definition.selector.cold_start,
-        candidates: samples,
-        labels: &labels,
-        seed: step.definition.run.seed,
-        cycle: step.cycle().cycle,
-    })
-    .map_err(StepError::permanent)?;
-    Ok(BatchSelected {
+fn view<'a>(step: &Step, candidates: &'a Candidates<'a>) -> View<'a> {
+    let mut view = View::new(candidates, step.definition.run.seed, step.cycle().cycle);
+    view.classes = step.pool.classes().len();
+    view
+}
+
+fn drawn_at_random(selection: Selection, candidates: &Candidates<'_>) -> BatchSelected {
+    BatchSelected {
         strategy: selection.strategy,
         strategy_version: selection.version,
         parameters: selection.parameters,
         model: None,
         provider: None,
         picks: selection.picks,
-        cutoff: None,
-        candidates: samples.len() as u64,
+        cutoff: selection.cutoff,
+        candidates: candidates.len() as u64,
         scores: None,
-    })
+    }
 }
 
 fn by_strategy(
     step: &Step,
-    samples: &[SampleId],
-    rows: &[usize],
+    candidates: &Candidates<'_>,
+    spec: &StrategySpec,
+    batch: usize,
+    audit: usize,
 ) -> Result<BatchSelected, StepError> {
-    let selector = &step.definition.selector;
-    let strategy = data_selector::build(&selector.strategy).map_err(StepError::permanent)?;
-    let scored = match model(step)? {
-        Some(model) if strategy.needs().a_model() => {
-            let scored = score(step, model, rows)?;
-            step.remark(format!("models run on {}", scored.why));
-            let probabilities = scored.predictions.probabilities();
-            Some((model, scored.provider, probabilities))
-        }
-        Some(_) | None => None,
-    };
-    let batch = batch_size(&step.run, &step.definition);
-    let audit = match step.definition.run.mode {
-        Mode::Development => 0,
-        Mode::Production => data_selector::audit_size(batch, selector.audit_fraction),
-    };
-    let mut view = View::new(samples, step.definition.run.seed, step.cycle().cycle);
-    view.classes = step.pool.classes().len();
-    if let Some((_, _, probabilities)) = &scored {
-        view = view.with("probabilities", Output::flat(probabilities));
-    }
-    let name = selector.strategy.to_string();
-    let mut kept = Vec::new();
-    let mut keep = |scores: &[f64]| {
-        kept.extend_from_slice(scores);
-        Ok(())
-    };
+    let keep = step.definition.selector.keep;
+    let strategy = data_selector::build(spec).map_err(StepError::permanent)?;
+    let needs = strategy.needs();
+    let shown = Shown::gather(step, &needs, candidates)?;
+    let name = spec.to_string();
+    let view = shown.show(view(step, candidates), keep);
     let request = SelectRequest { strategy: &*strategy, name: &name, view: &view, batch, audit };
-    let selection =
-        data_selector::select(&request, Some(&mut keep)).map_err(StepError::permanent)?;
+    let mut evidence = EvidenceWriter::new(step.artifacts.create()?);
+    let selection = evidence.select(&request, spec, keep).map_err(StepError::permanent)?;
     drop(view);
-    let scores = match &scored {
-        Some((_, _, probabilities)) => {
-            let table = score_table::encode(samples, probabilities, &kept);
-            Some(step.artifacts.put(&table)?)
-        }
-        None => None,
+    // What a strategy that looks at nothing consumed is the pool and the seed.
+    let scores = if needs.looks() {
+        Some(evidence.finish().map_err(StepError::permanent)?.finish()?)
+    } else {
+        None
     };
-    let (model, provider) =
-        scored.map_or((None, None), |(model, provider, _)| (Some(model), Some(provider)));
+    let Shown { model, provider, mut remarks, .. } = shown;
+    remarks.extend(selection.parameters);
     Ok(BatchSelected {
         strategy: selection.strategy,
         strategy_version: selection.version,
-        parameters: selection.parameters,
+        parameters: remarks,
         model,
         provider,
         picks: selection.picks,
         cutoff: selection.cutoff,
-        candidates: samples.len() as u64,
+        candidates: candidates.len() as u64,
         scores,
     })
-}
-
-/// The model that scores candidates in this cycle.
-fn model(step: &Step) -> Result<Option<Digest>, StepError> {
-    match &step.definition.selector.model {
-        SelectorModel::Production => Ok(step.run.production),
-        SelectorModel::File(_) => step.run.selector_model.map(Some).ok_or_else(|| {
-            StepError::permanent("the cycle was started without the workflow's selector model")
-        }),
-    }
 }

@@ -53,7 +53,7 @@ impl Reactor for SelectModel {
 fn criterion_of(step: &Step, model: Digest) -> Result<f64, StepError> {
     let rows = &step.pool.split().validation;
     let labels = known_labels(step, rows)?;
-    let (accuracy, loss) = quality(&score(step, model, rows)?.predictions, &labels);
+    let (accuracy, loss) = quality(&score(step, model, rows)?, &labels);
     match step.definition.model_selector.criterion.as_str() {
         "validation.accuracy" => Ok(accuracy),
         "validation.loss" => Ok(loss),

@@ -1,9 +1,9 @@
 //! Opening a cycle: load what the last one left, and make sure that the world is still the one the run began in.
 
+use super::shown::model_file;
 use crate::domain::command::Command;
 use crate::domain::definition::SelectorModel;
 use crate::engine::reactor::{Reactor, Step, StepError};
-use crate::engine::resolve;
 
 pub(super) struct Start;
 
@@ -21,16 +21,8 @@ impl Reactor for Start {
         }
         let selector_model = match &step.definition.selector.model {
             SelectorModel::Production => step.run.production,
-            SelectorModel::File(file) => {
-                let path = resolve(&step.folder, file);
-                let bytes = std::fs::read(&path).map_err(|error| {
-                    StepError::permanent(format!(
-                        "cannot read the selector model {}: {error}",
-                        path.display()
-                    ))
-                })?;
-                Some(step.artifacts.put(&bytes)?)
-            }
+            SelectorModel::Pool => None,
+            SelectorModel::File(file) => Some(model_file(step, file)?),
         };
         Ok(Command::StartCycle { pool, selector_model, previous_head: previous_head(step) })
     }

@@ -12,15 +12,18 @@ mod sources {
         pub mod laws;
         pub mod wire;
     }
+    pub mod data_selector;
     pub mod domain;
     pub mod engine {
-        pub mod score_table;
         pub mod status;
     }
     pub mod faults;
+    pub mod metrics;
     pub mod pool;
     pub mod store;
     pub mod workflow;
 }
 
-pub use sources::{artifacts, control, domain, engine, faults, pool, store, workflow};
+pub use sources::{
+    artifacts, control, data_selector, domain, engine, faults, metrics, pool, store, workflow,
+};

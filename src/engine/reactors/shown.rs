@@ -1,0 +1,285 @@
+//! What a strategy is shown: models are run over candidates and labelled samples, as far as the strategy needs it.
+
+use super::scoring::{Asked, bought_labels, known_labels, per_class, score_into};
+use crate::data_selector::{
+    Labelled, Needs, Output, Rounded, View, at_temperature, fit_temperature, logits_of,
+};
+use crate::domain::definition::{Committee, EmbeddingSource, Keep, SelectorModel};
+use crate::domain::digest::Digest;
+use crate::domain::matrix::Matrix;
+use crate::domain::rows::Rows;
+use crate::engine::candidates::{Candidates, RowList};
+use crate::engine::reactor::{Step, StepError};
+use crate::engine::resolve;
+use crate::engine::spool::Spool;
+use crate::inference::{OutputKind, Predictions};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The outputs that every model's answer has names for.
+const PROBABILITIES: &str = "probabilities";
+const EMBEDDING: &str = "embedding";
+const LOGITS: &str = "logits";
+
+/// What is known about the candidates and the labelled samples.
+pub(super) struct Shown<'a> {
+    outputs: BTreeMap<String, Seen<'a>>,
+    members: Vec<Seen<'a>>,
+    labelled: BTreeMap<String, Matrix>,
+    classes: Vec<u32>,
+    /// The model that ran.
+    pub(super) model: Option<Digest>,
+    /// What ran it, as events name it.
+    pub(super) provider: Option<String>,
+    /// What an auditor should know.
+    pub(super) remarks: BTreeMap<String, String>,
+}
+
+/// An output, a row for each candidate.
+struct Seen<'a> {
+    rows: Box<dyn Rows + 'a>,
+    shape: Vec<usize>,
+}
+
+impl<'a> Seen<'a> {
+    fn flat(rows: impl Rows + 'a) -> Self {
+        Self { shape: vec![rows.cols()], rows: Box::new(rows) }
+    }
+}
+
+impl<'a> Shown<'a> {
+    /// Runs what must be run.
+    pub(super) fn gather(
+        step: &'a Step,
+        needs: &Needs,
+        candidates: &'a Candidates<'_>,
+    ) -> Result<Self, StepError> {
+        let (labelled_rows, classes) = bought_labels(step, |_| true)?;
+        let mut shown = Self {
+            outputs: BTreeMap::new(),
+            members: Vec::new(),
+            labelled: BTreeMap::new(),
+            classes,
+            model: None,
+            provider: None,
+            remarks: BTreeMap::new(),
+        };
+        let model = model(step)?;
+        let rows = candidates.rows();
+        let labelled_rows = RowList::new(labelled_rows);
+        let mut wanted: BTreeSet<&str> =
+            needs.outputs.iter().chain(&needs.labelled).map(String::as_str).collect();
+        if wanted.contains(EMBEDDING) && features_are_the_embedding(step, model) {
+            wanted.remove(EMBEDDING);
+            let features = rows.of(step.pool.features());
+            shown.outputs.insert(EMBEDDING.to_owned(), Seen::flat(features));
+            if needs.labelled.contains(EMBEDDING) {
+                let known = whole(&*labelled_rows.of(step.pool.features()))?;
+                shown.labelled.insert(EMBEDDING.to_owned(), known);
+            }
+        }
+        if !wanted.is_empty() {
+            let model = model.ok_or_else(|| nobody_answers(step, &wanted))?;
+            let temperature =
+                if needs.calibrated { Some(calibrate(step, model, &mut shown)?) } else { None };
+            shown.model = Some(model);
+            let outputs = shown.run(step, model, rows, &wanted, temperature)?;
+            shown
+                .outputs
+                .extend(outputs.into_iter().map(|(name, spool)| (name, Seen::flat(spool))));
+            let wanted: BTreeSet<&str> =
+                wanted.into_iter().filter(|name| needs.labelled.contains(*name)).collect();
+            if !wanted.is_empty() {
+                let known = shown.run(step, model, &labelled_rows, &wanted, temperature)?;
+                for (name, spool) in known {
+                    shown.labelled.insert(name, whole(&spool)?);
+                }
+            }
+        }
+        if needs.members {
+            shown.committee(step, model, rows)?;
+        }
+        Ok(shown)
+    }
+
+    /// Adds all this to a view.
+    pub(super) fn show<'v>(&'v self, mut view: View<'v>, keep: Keep) -> View<'v> {
+        let output = |seen: &'v Seen<'a>| Output {
+            rows: if keep == Keep::F16 {
+                Box::new(Rounded(&*seen.rows))
+            } else {
+                Box::new(&*seen.rows)
+            },
+            shape: seen.shape.clone(),
+        };
+        for (name, seen) in &self.outputs {
+            view = view.with(name, output(seen));
+        }
+        view.members = self.members.iter().map(output).collect();
+        view.labelled = Labelled {
+            classes: Cow::Borrowed(&self.classes),
+            label_sets: Cow::Borrowed(&[]),
+            outputs: self
+                .labelled
+                .iter()
+                .map(|(name, matrix)| {
+                    let matrix = match keep {
+                        Keep::F16 => Cow::Owned(Rounded(matrix).whole()),
+                        Keep::F32 | Keep::Scores | Keep::Nothing => Cow::Borrowed(matrix),
+                    };
+                    (name.as_str(), matrix)
+                })
+                .collect(),
+        };
+        view
+    }
+
+    /// What `model` says about `rows` of the pool, by output.
+    fn run(
+        &mut self,
+        step: &Step,
+        model: Digest,
+        rows: &RowList,
+        wanted: &BTreeSet<&str>,
+        temperature: Option<f64>,
+    ) -> Result<BTreeMap<String, Spool>, StepError> {
+        let mut spools: BTreeMap<String, Spool> = BTreeMap::new();
+        let folder = step.artifacts.root();
+        let outputs: Vec<&str> =
+            wanted.iter().copied().filter(|name| ![PROBABILITIES, LOGITS].contains(name)).collect();
+        let asked = Asked { model, scores: per_class(&step.pool), outputs: &outputs };
+        let ran = score_into(step, &asked, rows, &mut |predictions: Predictions| {
+            for &name in wanted {
+                let answer = answer(&predictions, name, temperature)?;
+                spools
+                    .entry(name.to_owned())
+                    .or_insert_with(|| Spool::new(answer.cols()))
+                    .push(&answer, folder)
+                    .map_err(|error| StepError::Retryable(Box::new(error)))?;
+            }
+            Ok(())
+        })?;
+        if self.provider.is_none() {
+            step.remark(format!("models run on {}", ran.why));
+            self.provider = Some(ran.provider);
+        }
+        Ok(spools)
+    }
+
+    /// Has each member of the committee score the candidates.
+    fn committee(
+        &mut self,
+        step: &Step,
+        model: Option<Digest>,
+        rows: &RowList,
+    ) -> Result<(), StepError> {
+        let selector = &step.definition.selector;
+        let mut members = match &selector.committee {
+            Committee::Nobody => Vec::new(),
+            Committee::Checkpoints => step.run.checkpoints.clone(),
+            Committee::Files(files) => files
+                .iter()
+                .map(|file| model_file(step, file))
+                .collect::<Result<Vec<Digest>, StepError>>()?,
+        };
+        if let Some(model) = model {
+            members.extend(std::iter::repeat_n(model, selector.passes));
+        }
+        for &member in &members {
+            let wanted = BTreeSet::from([PROBABILITIES]);
+            let outputs = self.run(step, member, rows, &wanted, None)?;
+            self.members.extend(outputs.into_values().map(Seen::flat));
+        }
+        let members: Vec<String> = members.iter().map(Digest::short).collect();
+        self.remarks.insert("committee".to_owned(), members.join(" "));
+        Ok(())
+    }
+}
+
+/// The model that scores candidates in this cycle.
+fn model(step: &Step) -> Result<Option<Digest>, StepError> {
+    match &step.definition.selector.model {
+        SelectorModel::Production => Ok(step.run.production),
+        SelectorModel::File(_) => step.run.selector_model.map(Some).ok_or_else(|| {
+            StepError::permanent("the cycle was started without the workflow's selector model")
+        }),
+        SelectorModel::Pool => Ok(None),
+    }
+}
+
+fn features_are_the_embedding(step: &Step, model: Option<Digest>) -> bool {
+    match &step.definition.selector.embedding {
+        EmbeddingSource::Features => true,
+        EmbeddingSource::Model => model.is_none(),
+        EmbeddingSource::File(_) => false,
+    }
+}
+
+fn nobody_answers(step: &Step, wanted: &BTreeSet<&str>) -> StepError {
+    let wanted: Vec<&str> = wanted.iter().copied().collect();
+    let strategy = &step.definition.selector.strategy;
+    StepError::permanent(format!(
+        "the strategy {strategy} needs output `{}`, and there is no model yet to give it; name one in `selector.model`, \
+         or choose a `selector.cold_start` that needs none (random, kcenter, kmeans, typiclust)",
+        wanted.join("`, `")
+    ))
+}
+
+/// The output of this name.
+fn answer<'p>(
+    predictions: &'p Predictions,
+    name: &str,
+    temperature: Option<f64>,
+) -> Result<Cow<'p, Matrix>, StepError> {
+    let found = match (name, temperature) {
+        (PROBABILITIES, None) => Some(Cow::Owned(predictions.probabilities())),
+        (PROBABILITIES, Some(temperature)) => {
+            Some(Cow::Owned(at_temperature(&logits(predictions), temperature)))
+        }
+        (LOGITS, _) => Some(logits(predictions)),
+        (EMBEDDING, _) => predictions.embedding.as_ref().map(Cow::Borrowed),
+        _ => predictions.extra.get(name).map(|extra| Cow::Borrowed(&extra.values)),
+    };
+    found.ok_or_else(|| {
+        StepError::permanent(format!(
+            "the strategy needs output `{name}`, and the model does not give it"
+        ))
+    })
+}
+
+fn logits(predictions: &Predictions) -> Cow<'_, Matrix> {
+    match predictions.kind {
+        OutputKind::Logits => Cow::Borrowed(&predictions.logits),
+        OutputKind::Probabilities => Cow::Owned(logits_of(&predictions.logits)),
+    }
+}
+
+/// The temperature at which the model is calibrated on the validation split.
+fn calibrate(step: &Step, model: Digest, shown: &mut Shown<'_>) -> Result<f64, StepError> {
+    let held_out = &step.pool.split().validation;
+    let labels = known_labels(step, held_out)?;
+    let rows = RowList::new(held_out.clone());
+    let logits = shown.run(step, model, &rows, &BTreeSet::from([LOGITS]), None)?;
+    let logits = match logits.into_values().next() {
+        Some(spool) => whole(&spool)?,
+        None => Matrix::default(),
+    };
+    let temperature = fit_temperature(&logits, &labels).map_err(StepError::permanent)?;
+    shown.remarks.insert("temperature".to_owned(), temperature.to_string());
+    Ok(temperature)
+}
+
+fn whole(rows: &dyn Rows) -> Result<Matrix, StepError> {
+    let values =
+        rows.read(0..rows.rows()).map_err(|error| StepError::Retryable(Box::new(error)))?;
+    Ok(Matrix::new(rows.rows(), rows.cols(), values.into_owned()).unwrap_or_default())
+}
+
+/// A model file of the user's, as an artifact.
+pub(super) fn model_file(step: &Step, file: &str) -> Result<Digest, StepError> {
+    let path = resolve(&step.folder, file);
+    let bytes = std::fs::read(&path).map_err(|error| {
+        StepError::permanent(format!("cannot read the selector model {}: {error}", path.display()))
+    })?;
+    Ok(step.artifacts.put(&bytes)?)
+}

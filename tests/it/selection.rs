@@ -1,0 +1,80 @@
+//! What a run's log says of its batches: each is picked again, bit for bit, from what was kept of it.
+
+use crate::support::{finish, workflow, workflows};
+use gleaner::artifacts::Artifacts;
+use gleaner::data_selector::Evidence;
+use gleaner::domain::event::{Arm, BatchSelected, Event};
+use gleaner::domain::ids::CycleNumber;
+use gleaner::engine::Engine;
+use gleaner::engine::status::RunState;
+use gleaner::store::memory::MemoryStore;
+use gleaner::store::{EventLog, Store};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A run of the digits that has ended, made small.
+pub(crate) struct Ended {
+    _folder: TempDir,
+    artifacts: Artifacts,
+    pub(crate) batches: Vec<BatchSelected>,
+}
+
+impl Ended {
+    pub(crate) async fn run(set: &[(&str, &str)]) -> Self {
+        let small = [
+            ("stop.max_cycles", "3"),
+            ("stop.kpi", "false"),
+            ("trainer.epochs", "3"),
+            ("trainer.checkpoints", "3"),
+        ];
+        let definition = workflow("digits.toml", &[&small, set].concat());
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(folder.path()).unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let shared = Arc::clone(&store) as Arc<dyn Store>;
+        let engine = Engine::builder(shared, artifacts.clone()).build();
+        let run = engine.start(definition, &workflows()).await.unwrap();
+        let status = finish(&engine, run).await;
+        assert_eq!(status.state, RunState::Ended, "{:?}", status.failed);
+        let log = store.read_cycles(run, CycleNumber(1), 1000).await.unwrap();
+        let batches = log.into_iter().filter_map(|recorded| match recorded.event {
+            Event::BatchSelected(batch) => Some(batch),
+            _ => None,
+        });
+        Self { _folder: folder, artifacts, batches: batches.collect() }
+    }
+
+    fn evidence(&self, batch: &BatchSelected) -> Option<Evidence> {
+        let bytes = self.artifacts.get(&batch.scores?).unwrap();
+        Some(Evidence::read(&bytes).unwrap())
+    }
+}
+
+async fn is_picked_again(set: &[(&str, &str)]) {
+    let ended = Ended::run(set).await;
+    let mut again = 0;
+    for batch in &ended.batches {
+        let Some(evidence) = ended.evidence(batch) else { continue };
+        let found = evidence.select_again().unwrap();
+        assert_eq!(found.cutoff, batch.cutoff, "{set:?}");
+        let arms = batch.picks.iter().filter(|pick| pick.arm != Arm::ColdStart);
+        assert!(found.picks.iter().eq(arms), "{set:?}");
+        again += 1;
+    }
+    assert_eq!(again, 2, "{set:?}: the first batch is drawn at random, the others are selected");
+}
+
+#[tokio::test]
+async fn every_batch_is_picked_again_from_what_was_kept() {
+    for keep in ["f32", "f16", "scores"] {
+        is_picked_again(&[("selector.keep", keep)]).await;
+    }
+    is_picked_again(&[("selector.strategy", "entropy")]).await;
+}
+
+#[tokio::test]
+async fn a_run_may_keep_nothing() {
+    let ended = Ended::run(&[("selector.keep", "nothing")]).await;
+    let evidence = ended.evidence(&ended.batches[1]).unwrap();
+    assert!(evidence.scores.is_none() && evidence.select_again().is_err());
+}
