@@ -42,6 +42,8 @@ mod tests;
 pub use doctor::{DoctorReport, ProviderState, RuntimeReport, doctor};
 pub use error::{InferenceError, Mismatch};
 pub use fixed::FixedPredictor;
+#[doc(hidden)]
+pub use onnx::Bare;
 pub use passes::passes;
 pub use provider::ProviderReport;
 
@@ -258,6 +260,18 @@ pub fn outputs(options: &LoadOptions<'_>) -> Result<Vec<Output>, InferenceError>
     match host_for(options)? {
         Some(runtime) => onnx::outputs(&host(&runtime), options.model),
         None => outputs_compiled_in(options.model),
+    }
+}
+
+/// The runtime's own session for a model, for the bench.
+///
+/// # Errors
+/// As [`load`].
+#[doc(hidden)]
+pub fn bare(options: &LoadOptions<'_>) -> Result<Bare, InferenceError> {
+    match host_for(options)? {
+        Some(runtime) => onnx::bare(&host(&runtime), options.model),
+        None => Err(not_compiled_in()),
     }
 }
 

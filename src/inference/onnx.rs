@@ -295,6 +295,17 @@ pub(super) fn load(
     Ok(Box::new(OnnxPredictor { session, model, contract, report, bound, batch: options.batch }))
 }
 
+/// A session as `ort` itself gives it, with our settings, on the processor: what the bench compares a pipeline with. It
+/// cannot make one, because a process has one environment and that is ours.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Bare(pub Session);
+
+/// Loads a model and nothing around it.
+pub(super) fn bare(host: &Host<'_>, model: &Path) -> Result<Bare, InferenceError> {
+    session_on(host, ProviderChoice::Cpu, 0, model).map(|(session, _)| Bare(session))
+}
+
 /// What a model gives.
 pub(super) fn outputs(host: &Host<'_>, model: &Path) -> Result<Vec<Output>, InferenceError> {
     let (session, _) = session_on(host, ProviderChoice::Cpu, 0, model)?;
