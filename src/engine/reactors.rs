@@ -2,6 +2,7 @@
 //! is computed lives in the capabilities, and what it leads to in [`crate::domain::decide`].
 
 mod annotate;
+mod backbone;
 mod gate;
 mod scoring;
 mod select;

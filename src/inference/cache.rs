@@ -10,7 +10,7 @@
 use crate::domain::digest::Digest;
 use crate::domain::matrix::Matrix;
 use crate::domain::rows::{Rows, RowsError};
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -58,6 +58,17 @@ impl EmbeddingCache {
         let opened = cache.begin_or_index(&header(model, width));
         cache.file.unlock()?;
         opened.map(|()| cache)
+    }
+
+    /// The width of the embeddings that are kept for `model` in `folder`, if any are.
+    #[must_use]
+    pub fn width(folder: &Path, model: Digest) -> Option<usize> {
+        let mut found = [0; HEADER];
+        let file = File::open(folder.join(model.to_string())).ok()?;
+        file.read_exact_at(&mut found, 0).ok()?;
+        let width = found.get(MAGIC.len()..)?.first_chunk::<8>()?;
+        let width = usize::try_from(u64::from_le_bytes(*width)).ok()?;
+        (found.as_slice() == header(model, width)).then_some(width)
     }
 
     /// The cache's file.
@@ -159,13 +170,24 @@ impl EmbeddingCache {
     ///
     /// # Errors
     /// [`RowsError`] if one is [missing](Self::missing).
-    pub fn rows(&self, samples: &[Digest]) -> Result<Cached<'_>, RowsError> {
+    pub fn rows(&self, samples: &[Digest]) -> Result<Cached<&Self>, RowsError> {
+        Ok(Cached { places: self.places(samples)?, cache: self })
+    }
+
+    /// As [`EmbeddingCache::rows`], for whoever needs nothing else of the cache.
+    ///
+    /// # Errors
+    /// As [`EmbeddingCache::rows`].
+    pub fn into_rows(self, samples: &[Digest]) -> Result<Cached<Self>, RowsError> {
+        Ok(Cached { places: self.places(samples)?, cache: self })
+    }
+
+    fn places(&self, samples: &[Digest]) -> Result<Vec<u64>, RowsError> {
         let places: Option<Vec<u64>> =
             samples.iter().map(|sample| self.places.get(sample).copied()).collect();
-        let places = places.ok_or_else(|| {
+        places.ok_or_else(|| {
             self.unreadable(0..samples.len(), "the model has not run on all of these samples")
-        })?;
-        Ok(Cached { cache: self, places })
+        })
     }
 
     fn unreadable(&self, rows: Range<usize>, reason: impl ToString) -> RowsError {
@@ -175,33 +197,34 @@ impl EmbeddingCache {
 }
 
 /// Rows in a cache's file. Each is checked again when it is read.
-pub struct Cached<'a> {
-    cache: &'a EmbeddingCache,
+pub struct Cached<C> {
+    cache: C,
     places: Vec<u64>,
 }
 
-impl Rows for Cached<'_> {
+impl<C: Borrow<EmbeddingCache> + Sync> Rows for Cached<C> {
     fn rows(&self) -> usize {
         self.places.len()
     }
 
     fn cols(&self) -> usize {
-        self.cache.width
+        self.cache.borrow().width
     }
 
     fn read(&self, range: Range<usize>) -> Result<Cow<'_, [f32]>, RowsError> {
-        let (end, record) = (range.end.min(self.places.len()), self.cache.record());
+        let cache: &EmbeddingCache = self.cache.borrow();
+        let (end, record) = (range.end.min(self.places.len()), cache.record());
         let first = range.start.min(end);
         let places = self.places.get(first..end).unwrap_or_default();
-        let mut values = Vec::with_capacity(places.len() * self.cache.width);
+        let mut values = Vec::with_capacity(places.len() * cache.width);
         let mut bytes = Vec::new();
-        let fails = |reason: String| self.cache.unreadable(first..end, reason);
+        let fails = |reason: String| cache.unreadable(first..end, reason);
         // Samples that were appended one after the other are read with one call.
         for run in places.chunk_by(|a, b| a + 1 == *b) {
             for run in run.chunks((PIECE / record).max(1)) {
                 bytes.resize(run.len() * record, 0);
-                let offset = self.cache.offset(run.first().copied().unwrap_or(0));
-                let read = self.cache.file.read_exact_at(&mut bytes, offset);
+                let offset = cache.offset(run.first().copied().unwrap_or(0));
+                let read = cache.file.read_exact_at(&mut bytes, offset);
                 read.map_err(|error| fails(error.to_string()))?;
                 for record in bytes.chunks_exact(record) {
                     let (_, row) = checked(record)
@@ -276,7 +299,9 @@ mod tests {
     #[test]
     fn another_model_has_a_file_of_its_own_and_another_width_begins_anew() {
         let folder = tempfile::tempdir().unwrap();
+        assert_eq!(EmbeddingCache::width(folder.path(), model()), None);
         filled(folder.path(), 3);
+        assert_eq!(EmbeddingCache::width(folder.path(), model()), Some(2));
         let other = EmbeddingCache::open(folder.path(), Digest::of(b"other"), 2).unwrap();
         assert_eq!(other.missing(&samples(3)), [0, 1, 2]);
         let same = EmbeddingCache::open(folder.path(), model(), 2).unwrap();

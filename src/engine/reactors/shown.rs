@@ -1,5 +1,6 @@
 //! What a strategy is shown: models are run over candidates and labelled samples, as far as the strategy needs it.
 
+use super::backbone::Backbone;
 use super::scoring::{Asked, bought_labels, known_labels, per_class, score_into};
 use crate::data_selector::{
     Labelled, Needs, Output, Rounded, View, at_temperature, fit_temperature, logits_of,
@@ -77,6 +78,12 @@ impl<'a> Shown<'a> {
                 let known = whole(&*labelled_rows.of(step.pool.features()))?;
                 shown.labelled.insert(EMBEDDING.to_owned(), known);
             }
+        }
+        if wanted.contains(EMBEDDING)
+            && let EmbeddingSource::File(file) = &step.definition.selector.embedding
+        {
+            wanted.remove(EMBEDDING);
+            shown.frozen(step, file, needs, rows, &labelled_rows)?;
         }
         if !wanted.is_empty() {
             let model = model.ok_or_else(|| nobody_answers(step, &wanted))?;
@@ -164,6 +171,30 @@ impl<'a> Shown<'a> {
             self.provider = Some(ran.provider);
         }
         Ok(spools)
+    }
+
+    /// Has a frozen backbone give the embeddings.
+    fn frozen(
+        &mut self,
+        step: &'a Step,
+        file: &str,
+        needs: &Needs,
+        rows: &RowList,
+        labelled_rows: &RowList,
+    ) -> Result<(), StepError> {
+        let mut backbone = Backbone::new(step, file)?;
+        let seen = Seen::flat(backbone.embeddings(rows)?);
+        self.outputs.insert(EMBEDDING.to_owned(), seen);
+        if needs.labelled.contains(EMBEDDING) {
+            let known = whole(&backbone.embeddings(labelled_rows)?)?;
+            self.labelled.insert(EMBEDDING.to_owned(), known);
+        }
+        self.remarks.insert("backbone".to_owned(), backbone.model.short());
+        if let Some(ran) = backbone.ran {
+            step.remark(format!("the backbone runs on {}", ran.why));
+            self.provider.get_or_insert(ran.provider);
+        }
+        Ok(())
     }
 
     /// Has each member of the committee score the candidates.
