@@ -2,9 +2,10 @@
 //! is computed lives in the capabilities, and what it leads to in [`crate::domain::decide`].
 
 mod annotate;
-#[cfg(feature = "sql")]
-mod asked;
+mod backbone;
 mod gate;
+#[cfg(feature = "sql")]
+mod queried;
 mod scoring;
 mod select;
 mod select_model;

@@ -3,7 +3,9 @@
 //! Knows shapes, names and numbers only; which library runs the model is not its business.
 
 use super::error::{InferenceError, Mismatch};
-use super::{OutputKind, Predictions};
+use super::{
+    AUTOMATIC, DEFAULT_BATCH, Extra, LoadOptions, Output, OutputKind, Predictions, Scores,
+};
 use crate::domain::matrix::Matrix;
 use std::ops::Range;
 use std::path::Path;
@@ -22,6 +24,31 @@ pub(super) struct Port {
     pub(super) dims: Option<Vec<Option<usize>>>,
 }
 
+impl Port {
+    /// As callers see it.
+    pub(super) fn told(&self) -> Output {
+        let shape = self.dims.as_ref().map(|dims| dims.get(1..).unwrap_or_default().to_vec());
+        Output { name: self.name.clone(), shape }
+    }
+}
+
+/// An output that is read, and what it is read for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Its name.
+    pub(super) name: String,
+    /// Its place among the model's outputs.
+    pub(super) place: usize,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Scores,
+    Embedding,
+    Extra,
+}
+
 /// What was agreed with a model: how rows go in, and which outputs come out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contract {
@@ -31,14 +58,13 @@ pub(super) struct Contract {
     pub(super) one_by_one: bool,
     /// The input's name.
     pub(super) input: String,
-    /// The output that holds the scores.
-    pub(super) scores: String,
-    /// What the scores are.
-    pub(super) kind: OutputKind,
-    /// Whether there is an output `embedding`.
-    pub(super) embedding: bool,
-    /// How many classes there are.
-    classes: usize,
+    /// The outputs that are read.
+    pub(super) wanted: Vec<Wanted>,
+    /// All outputs of the model.
+    pub(super) outputs: Vec<Output>,
+    kind: OutputKind,
+    /// How many classes there are, if the scores are one for each.
+    classes: Option<usize>,
     /// How many values a sample has.
     width: usize,
 }
@@ -46,20 +72,19 @@ pub(super) struct Contract {
 impl Contract {
     /// Agrees with a model that declares these inputs and outputs.
     pub(super) fn agree(
-        model: &Path,
         inputs: &[Port],
         outputs: &[Port],
-        shape: &[usize],
-        classes: usize,
+        options: &LoadOptions<'_>,
     ) -> Result<Self, InferenceError> {
-        let options = |what: String| InferenceError::Options { what };
+        let LoadOptions { model, shape, .. } = *options;
+        let senseless = |what: String| InferenceError::Options { what };
         let width = shape
             .iter()
             .try_fold(1_usize, |product, &dim| product.checked_mul(dim))
             .filter(|&width| width > 0)
-            .ok_or_else(|| options(format!("samples of shape {shape:?} hold no values")))?;
-        if classes == 0 {
-            return Err(options("a model needs at least one class".into()));
+            .ok_or_else(|| senseless(format!("samples of shape {shape:?} hold no values")))?;
+        if options.scores == Scores::PerClass(0) {
+            return Err(senseless("a model needs at least one class".into()));
         }
         let mismatch = |mismatch| InferenceError::Mismatch { path: model.to_owned(), mismatch };
         let input = match inputs {
@@ -70,35 +95,39 @@ impl Contract {
             }
         };
         let (sample, one_by_one) = fit_input(input, shape, width).map_err(mismatch)?;
-        let (scores, kind) = find_scores(outputs, classes).map_err(mismatch)?;
-        let embedding = outputs.iter().find(|port| port.name == EMBEDDING);
-        if let Some(port) = embedding {
-            require_floats(port).map_err(mismatch)?;
-        }
+        let (wanted, kind) = find_outputs(outputs, options).map_err(mismatch)?;
+        let classes = match options.scores {
+            Scores::PerClass(classes) => Some(classes),
+            Scores::Free | Scores::Unused => None,
+        };
         Ok(Self {
             sample,
             one_by_one,
             input: input.name.clone(),
-            scores,
+            wanted,
+            outputs: outputs.iter().map(Port::told).collect(),
             kind,
-            embedding: embedding.is_some(),
             classes,
             width,
         })
     }
 
-    /// The batches in which `inputs` are run: their rows and values.
-    pub(super) fn batches<'m>(
+    /// The batches in which `values` are run: their rows and values.
+    pub(super) fn batches<'v>(
         &self,
-        inputs: &'m Matrix,
+        values: &'v [f32],
         batch: usize,
-    ) -> impl Iterator<Item = (Range<usize>, &'m [f32])> {
-        let size = if self.one_by_one { 1 } else { batch.max(1) };
-        let rows = inputs.rows();
-        let values = inputs.data().chunks(size.saturating_mul(self.width));
-        values.enumerate().map(move |(place, values)| {
+    ) -> impl Iterator<Item = (Range<usize>, &'v [f32])> {
+        let size = match batch {
+            _ if self.one_by_one => 1,
+            AUTOMATIC => DEFAULT_BATCH,
+            size => size,
+        };
+        let width = self.width;
+        let batches = values.chunks(size.saturating_mul(width));
+        batches.enumerate().map(move |(place, values)| {
             let first = place.saturating_mul(size);
-            (first..first.saturating_add(size).min(rows), values)
+            (first..first.saturating_add(values.len().checked_div(width).unwrap_or(0)), values)
         })
     }
 
@@ -107,24 +136,19 @@ impl Contract {
         std::iter::once(rows).chain(self.sample.iter().copied()).collect()
     }
 
-    /// Starts collecting what the model answers for `inputs`.
+    /// Starts collecting what the model answers for `rows` rows of these values.
     pub(super) fn collect<'a>(
         &'a self,
         model: &'a Path,
-        inputs: &'a Matrix,
+        rows: usize,
+        values: &'a [f32],
     ) -> Result<Collector<'a>, InferenceError> {
-        if inputs.cols() != self.width && inputs.rows() > 0 {
-            return Err(InferenceError::Width { found: inputs.cols(), expected: self.width });
+        if rows.checked_mul(self.width) != Some(values.len()) {
+            let found = values.len().checked_div(rows).unwrap_or(0);
+            return Err(InferenceError::Width { found, expected: self.width });
         }
-        let capacity = inputs.rows().saturating_mul(self.classes);
-        Ok(Collector {
-            contract: self,
-            model,
-            inputs,
-            scores: Vec::with_capacity(capacity),
-            embedding: Vec::new(),
-            embedding_width: None,
-        })
+        let taken = self.wanted.iter().map(|_| Taken::default()).collect();
+        Ok(Collector { contract: self, model, rows, inputs: values, taken })
     }
 }
 
@@ -172,30 +196,69 @@ fn fit_input(input: &Port, shape: &[usize], width: usize) -> Result<(Vec<usize>,
         .ok_or_else(wrong)
 }
 
-fn find_scores(outputs: &[Port], classes: usize) -> Result<(String, OutputKind), Mismatch> {
-    let named = |name: &str| outputs.iter().find(|port| port.name == name);
-    let others: Vec<&Port> = outputs.iter().filter(|port| port.name != EMBEDDING).collect();
-    let (port, kind) = match (named("logits"), named("probabilities"), others.as_slice()) {
-        (Some(port), _, _) => (port, OutputKind::Logits),
-        (None, Some(port), _) => (port, OutputKind::Probabilities),
-        (None, None, [port]) => (*port, OutputKind::Logits),
+/// The outputs to read, and what the scores are.
+fn find_outputs(
+    outputs: &[Port],
+    options: &LoadOptions<'_>,
+) -> Result<(Vec<Wanted>, OutputKind), Mismatch> {
+    let mut wanted = Vec::new();
+    let mut kind = OutputKind::default();
+    if options.scores != Scores::Unused {
+        let (place, port, found) = find_scores(outputs, options.outputs)?;
+        kind = found;
+        let fits = |classes: usize| {
+            port.dims.as_ref().is_none_or(|dims| {
+                matches!(dims.as_slice(), [_, last] if last.is_none_or(|last| last == classes))
+            })
+        };
+        if let Scores::PerClass(classes) = options.scores
+            && !fits(classes)
+        {
+            return Err(Mismatch::ScoreShape {
+                output: port.name.clone(),
+                found: shown(port.dims.as_deref().unwrap_or_default()),
+                expected: shown(&[None, Some(classes)]),
+            });
+        }
+        wanted.push(Wanted { name: port.name.clone(), place, part: Part::Scores });
+    }
+    if let Some(place) = outputs.iter().position(|port| port.name == EMBEDDING) {
+        wanted.push(Wanted { name: EMBEDDING.to_owned(), place, part: Part::Embedding });
+    }
+    for &name in options.outputs {
+        let place = outputs.iter().position(|port| port.name == name).ok_or_else(|| {
+            let names = outputs.iter().map(|port| port.name.clone()).collect();
+            Mismatch::NoOutput { wanted: name.to_owned(), names }
+        })?;
+        if wanted.iter().all(|taken| taken.place != place) {
+            wanted.push(Wanted { name: name.to_owned(), place, part: Part::Extra });
+        }
+    }
+    let ports = wanted.iter().filter_map(|wanted| outputs.get(wanted.place));
+    ports.into_iter().try_for_each(require_floats)?;
+    Ok((wanted, kind))
+}
+
+/// The output called `logits` or `probabilities`, or the only one that is nothing else.
+fn find_scores<'p>(
+    outputs: &'p [Port],
+    extra: &[&str],
+) -> Result<(usize, &'p Port, OutputKind), Mismatch> {
+    let named = |name: &str| outputs.iter().enumerate().find(|(_, port)| port.name == name);
+    let others: Vec<(usize, &Port)> = outputs
+        .iter()
+        .enumerate()
+        .filter(|(_, port)| port.name != EMBEDDING && !extra.contains(&port.name.as_str()))
+        .collect();
+    match (named("logits"), named("probabilities"), others.as_slice()) {
+        (Some((place, port)), _, _) => Ok((place, port, OutputKind::Logits)),
+        (None, Some((place, port)), _) => Ok((place, port, OutputKind::Probabilities)),
+        (None, None, [(place, port)]) => Ok((*place, port, OutputKind::Logits)),
         (None, None, _) => {
             let names = outputs.iter().map(|port| port.name.clone()).collect();
-            return Err(Mismatch::NoScores { names });
+            Err(Mismatch::NoScores { names })
         }
-    };
-    require_floats(port)?;
-    let fits = port.dims.as_ref().is_none_or(
-        |dims| matches!(dims.as_slice(), [_, last] if last.is_none_or(|last| last == classes)),
-    );
-    if fits {
-        return Ok((port.name.clone(), kind));
     }
-    Err(Mismatch::ScoreShape {
-        output: port.name.clone(),
-        found: shown(port.dims.as_deref().unwrap_or_default()),
-        expected: shown(&[None, Some(classes)]),
-    })
 }
 
 fn shown(dims: &[Option<usize>]) -> String {
@@ -204,82 +267,102 @@ fn shown(dims: &[Option<usize>]) -> String {
     format!("[{}]", dims.join(", "))
 }
 
+/// What one output gave so far.
+#[derive(Default)]
+struct Taken {
+    values: Vec<f32>,
+    /// The shape of a row, once there was one.
+    shape: Option<Vec<usize>>,
+}
+
 /// Puts the answers for all batches together and refuses what is not a score.
 pub(super) struct Collector<'a> {
     contract: &'a Contract,
     model: &'a Path,
-    inputs: &'a Matrix,
-    scores: Vec<f32>,
-    embedding: Vec<f32>,
-    embedding_width: Option<usize>,
+    rows: usize,
+    inputs: &'a [f32],
+    /// As `contract.wanted`.
+    taken: Vec<Taken>,
 }
 
 impl Collector<'_> {
-    /// Takes the scores of the batch `rows`.
-    pub(super) fn scores(
+    /// Takes what the output at `place` of the wanted ones gave for the batch `rows`. However a row is shaped, it is
+    /// laid flat.
+    pub(super) fn take(
         &mut self,
+        place: usize,
         rows: &Range<usize>,
         dims: &[usize],
         values: &[f32],
     ) -> Result<(), InferenceError> {
         let contract = self.contract;
-        if *dims != [rows.len(), contract.classes] {
+        let Some(wanted) = contract.wanted.get(place) else { return Ok(()) };
+        let (head, shape) =
+            dims.split_first().map_or((None, dims), |(head, rest)| (Some(*head), rest));
+        if wanted.part == Part::Scores
+            && let Some(classes) = contract.classes
+            && (head != Some(rows.len()) || *shape != [classes])
+        {
             return Err(self.mismatch(Mismatch::ScoreShape {
-                output: contract.scores.clone(),
+                output: wanted.name.clone(),
                 found: format!("{dims:?}"),
-                expected: format!("[{}, {}]", rows.len(), contract.classes),
+                expected: format!("[{}, {classes}]", rows.len()),
             }));
         }
-        self.check_finite(&contract.scores, rows, contract.classes, values)?;
-        if contract.kind == OutputKind::Probabilities {
-            for (row, values) in rows.clone().zip(values.chunks(contract.classes)) {
-                let sum: f64 = values.iter().map(|&value| f64::from(value)).sum();
-                let within = values.iter().all(|value| (0.0..=1.0 + 1e-6).contains(value));
-                if !within || (sum - 1.0).abs() > PROBABILITY_SLACK {
-                    return Err(InferenceError::NotProbabilities { row, sum });
-                }
-            }
+        let before = self.taken.get(place).and_then(|taken| taken.shape.as_ref());
+        let same = before.is_none_or(|before| before == shape);
+        if head != Some(rows.len()) || values.is_empty() || !same {
+            let (output, found) = (wanted.name.clone(), format!("{dims:?}"));
+            return Err(self.mismatch(Mismatch::OutputShape { output, found }));
         }
-        self.scores.extend_from_slice(values);
-        Ok(())
-    }
-
-    /// Takes the embedding of the batch `rows`; whatever shape a row has is laid flat.
-    pub(super) fn embedding(
-        &mut self,
-        rows: &Range<usize>,
-        dims: &[usize],
-        values: &[f32],
-    ) -> Result<(), InferenceError> {
         let width = values.len().checked_div(rows.len()).unwrap_or(0);
-        let same = self.embedding_width.is_none_or(|before| before == width);
-        if dims.first() != Some(&rows.len()) || width == 0 || !same {
-            let found = format!("{dims:?}");
-            return Err(self.mismatch(Mismatch::EmbeddingShape { found }));
+        self.check_finite(&wanted.name, rows, width, values)?;
+        if wanted.part == Part::Scores
+            && contract.classes.is_some()
+            && contract.kind == OutputKind::Probabilities
+        {
+            check_probabilities(rows, width, values)?;
         }
-        self.check_finite(EMBEDDING, rows, width, values)?;
-        self.embedding_width = Some(width);
-        self.embedding.extend_from_slice(values);
+        let capacity = self.rows.saturating_mul(width);
+        if let Some(taken) = self.taken.get_mut(place) {
+            if taken.shape.is_none() {
+                taken.values.reserve_exact(capacity);
+                taken.shape = Some(shape.to_vec());
+            }
+            taken.values.extend_from_slice(values);
+        }
         Ok(())
     }
 
     /// Everything that was taken.
     pub(super) fn finish(self) -> Result<Predictions, InferenceError> {
-        let incomplete = |end| InferenceError::Run {
-            first: 0,
-            end,
-            reason: "an output is missing for some rows".into(),
+        let (rows, contract) = (self.rows, self.contract);
+        let mut predictions = Predictions {
+            logits: Matrix::new(rows, 0, Vec::new()).unwrap_or_default(),
+            kind: contract.kind,
+            ..Predictions::default()
         };
-        let rows = self.inputs.rows();
-        let scores = Matrix::new(rows, self.contract.classes, self.scores)
-            .ok_or_else(|| incomplete(rows))?;
-        let embedding = match self.embedding_width {
-            Some(width) => {
-                Some(Matrix::new(rows, width, self.embedding).ok_or_else(|| incomplete(rows))?)
+        for (wanted, taken) in contract.wanted.iter().zip(self.taken) {
+            let shape = match (wanted.part, taken.shape) {
+                (_, Some(shape)) => shape,
+                (Part::Scores, None) => contract.classes.into_iter().collect(),
+                (Part::Embedding | Part::Extra, None) if rows == 0 => continue,
+                (Part::Embedding | Part::Extra, None) => Vec::new(),
+            };
+            let width = shape.iter().product();
+            let values = Matrix::new(rows, width, taken.values).ok_or_else(|| {
+                let reason = format!("`{}` is missing for some rows", wanted.name);
+                InferenceError::Run { first: 0, end: rows, reason }
+            })?;
+            match wanted.part {
+                Part::Scores => (predictions.logits, predictions.score_shape) = (values, shape),
+                Part::Embedding => predictions.embedding = Some(values),
+                Part::Extra => {
+                    predictions.extra.insert(wanted.name.clone(), Extra { values, shape });
+                }
             }
-            None => None,
-        };
-        Ok(Predictions { logits: scores, embedding, kind: self.contract.kind })
+        }
+        Ok(predictions)
     }
 
     fn mismatch(&self, mismatch: Mismatch) -> InferenceError {
@@ -303,9 +386,28 @@ impl Collector<'_> {
             row,
             place: index.checked_rem(width).unwrap_or(0),
             value,
-            input_finite: self.inputs.row(row).iter().all(|value| value.is_finite()),
+            input_finite: self
+                .inputs
+                .chunks(self.contract.width)
+                .nth(row)
+                .is_none_or(|values| values.iter().all(|value| value.is_finite())),
         })
     }
+}
+
+fn check_probabilities(
+    rows: &Range<usize>,
+    width: usize,
+    values: &[f32],
+) -> Result<(), InferenceError> {
+    for (row, values) in rows.clone().zip(values.chunks(width.max(1))) {
+        let sum: f64 = values.iter().map(|&value| f64::from(value)).sum();
+        let within = values.iter().all(|value| (0.0..=1.0 + 1e-6).contains(value));
+        if !within || (sum - 1.0).abs() > PROBABILITY_SLACK {
+            return Err(InferenceError::NotProbabilities { row, sum });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -317,8 +419,18 @@ mod tests {
     }
 
     fn agree(inputs: &[Port], outputs: &[Port]) -> Result<Contract, String> {
-        Contract::agree("m.onnx".as_ref(), inputs, outputs, &[2, 3], 4)
-            .map_err(|error| error.to_string())
+        agree_on(inputs, outputs, Scores::PerClass(4), &[])
+    }
+
+    fn agree_on(
+        inputs: &[Port],
+        outputs: &[Port],
+        scores: Scores,
+        wanted: &[&str],
+    ) -> Result<Contract, String> {
+        let options =
+            LoadOptions { scores, outputs: wanted, ..LoadOptions::new("m.onnx".as_ref(), &[2, 3]) };
+        Contract::agree(inputs, outputs, &options).map_err(|error| error.to_string())
     }
 
     #[track_caller]
@@ -333,7 +445,10 @@ mod tests {
         let open = [None, None, None];
         for input in [unknown("x"), port("x", &open), port("x", &[None, Some(2), None])] {
             let contract = agree(&[input], &[unknown("y")]).expect("it may fit");
-            assert_eq!((contract.sample.as_slice(), contract.scores.as_str()), (&[2, 3][..], "y"));
+            assert_eq!(
+                (contract.sample.as_slice(), contract.wanted[0].name.as_str()),
+                (&[2, 3][..], "y")
+            );
             assert_eq!(contract.batch_shape(7), [7, 2, 3]);
         }
         let flat = agree(&[port("x", &[None, None])], &[unknown("y")]).expect("it may fit");
@@ -362,17 +477,40 @@ mod tests {
 
     #[test]
     fn answers_of_another_shape_than_declared_are_refused() {
-        let y = Port { name: "logits".into(), other_element: None, dims: None };
-        let contract = agree(&[port("x", &[None, Some(6)])], &[y]).expect("it may fit");
-        let inputs = Matrix::new(2, 6, vec![0.0; 12]).unwrap();
-        let mut collector = contract.collect("m.onnx".as_ref(), &inputs).unwrap();
-        assert!(collector.scores(&(0..2), &[2, 5], &[0.0; 10]).is_err());
-        assert!(collector.scores(&(0..2), &[1, 4], &[0.0; 4]).is_err());
-        assert!(collector.embedding(&(0..2), &[3, 2], &[0.0; 6]).is_err());
-        assert!(collector.embedding(&(0..1), &[1, 2, 2], &[0.0; 4]).is_ok());
-        assert!(collector.embedding(&(1..2), &[1, 3], &[0.0; 3]).is_err());
+        let unknown = |name: &str| Port { name: name.into(), other_element: None, dims: None };
+        let outputs = [unknown("logits"), unknown("embedding")];
+        let contract = agree(&[port("x", &[None, Some(6)])], &outputs).expect("it may fit");
+        let inputs = [0.0; 12];
+        let mut collector = contract.collect("m.onnx".as_ref(), 2, &inputs).unwrap();
+        assert!(collector.take(0, &(0..2), &[2, 5], &[0.0; 10]).is_err());
+        assert!(collector.take(0, &(0..2), &[1, 4], &[0.0; 4]).is_err());
+        assert!(collector.take(1, &(0..2), &[3, 2], &[0.0; 6]).is_err());
+        assert!(collector.take(1, &(0..1), &[1, 2, 2], &[0.0; 4]).is_ok());
+        assert!(collector.take(1, &(1..2), &[1, 3], &[0.0; 3]).is_err());
         // Rows without an answer are an error, too.
-        assert!(collector.scores(&(0..1), &[1, 4], &[0.0; 4]).is_ok());
+        assert!(collector.take(0, &(0..1), &[1, 4], &[0.0; 4]).is_ok());
         assert!(collector.finish().is_err());
+    }
+
+    #[test]
+    fn an_output_that_was_asked_for_must_be_there_and_scores_may_have_any_shape() {
+        let x = [port("x", &[None, Some(6)])];
+        let map = port("logits", &[None, Some(4), Some(8), Some(8)]);
+        let error = agree_on(&x, &[map.clone()], Scores::Free, &["embedding"]).unwrap_err();
+        assert!(error.contains("needs output `embedding`, but the model has logits"), "{error}");
+        let outputs = [map, port("loss", &[None])];
+        let contract = agree_on(&x, &outputs, Scores::Free, &["loss", "logits"]).unwrap();
+        let inputs = [0.0; 6];
+        let mut collector = contract.collect("m.onnx".as_ref(), 1, &inputs).unwrap();
+        collector.take(0, &(0..1), &[1, 4, 8, 8], &[0.5; 256]).unwrap();
+        collector.take(1, &(0..1), &[1], &[3.0]).unwrap();
+        let predictions = collector.finish().unwrap();
+        assert_eq!(predictions.score_shape, [4, 8, 8]);
+        let loss = &predictions.extra["loss"];
+        assert_eq!((loss.values.data(), loss.shape.as_slice()), (&[3.0][..], &[][..]));
+        // A backbone has no scores at all.
+        let only = [port("embedding", &[None, Some(9)])];
+        let contract = agree_on(&x, &only, Scores::Unused, &["embedding"]).unwrap();
+        assert_eq!(contract.wanted.len(), 1);
     }
 }

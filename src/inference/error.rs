@@ -3,6 +3,7 @@
 //! This type stands on its own: the runtime's own error type cannot even be made before a runtime is open.
 
 use super::runtime::Rejected;
+use crate::domain::rows::RowsError;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -92,6 +93,9 @@ pub enum InferenceError {
         /// What the runtime said.
         reason: String,
     },
+    /// The rows to score could not be read.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
     /// The load options make no sense.
     #[error("{what}")]
     Options {
@@ -154,6 +158,29 @@ pub enum InferenceError {
 }
 
 impl InferenceError {
+    /// The same error about the rows as the caller numbers them: `place` gives the number of a row.
+    pub(super) fn renumbered(mut self, place: impl Fn(usize) -> usize) -> Self {
+        match &mut self {
+            Self::NonFinite { row, .. } | Self::NotProbabilities { row, .. } => *row = place(*row),
+            Self::Run { first, end, .. } => {
+                *end = place(end.saturating_sub(1)).saturating_add(1);
+                *first = place(*first);
+            }
+            Self::ModelFile { .. }
+            | Self::Model { .. }
+            | Self::Mismatch { .. }
+            | Self::Width { .. }
+            | Self::Rows(_)
+            | Self::Options { .. }
+            | Self::Provider { .. }
+            | Self::Runtime { .. }
+            | Self::RuntimeInUse { .. }
+            | Self::NoRuntime { .. }
+            | Self::Install { .. } => {}
+        }
+        self
+    }
+
     /// Whether the same call may succeed later with nothing repaired by hand: the network or the device was in the way.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
@@ -220,11 +247,24 @@ pub enum Mismatch {
         /// What is needed.
         expected: String,
     },
-    /// The embedding does not have one row per sample.
+    /// An output that is needed is not there.
     #[error(
-        "its output `embedding` has shape {found}, which is not one row of the same length per sample"
+        "the workflow needs output `{wanted}`, but the model has {}",
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     )]
-    EmbeddingShape {
+    NoOutput {
+        /// Its name.
+        wanted: String,
+        /// The names of those that are there.
+        names: Vec<String>,
+    },
+    /// An output does not have one row per sample, or rows of different shapes.
+    #[error(
+        "its output `{output}` has shape {found}, which is not one row of the same shape per sample"
+    )]
+    OutputShape {
+        /// The output's name.
+        output: String,
         /// Its shape.
         found: String,
     },

@@ -1,6 +1,6 @@
 //! A predictor without a model: the same rows always get the same scores. For tests of what is built on predictors.
 
-use super::{InferenceError, OutputKind, Predictions, Predictor, ProviderReport};
+use super::{InferenceError, Output, Predictions, Predictor, ProviderReport};
 use crate::domain::definition::ProviderChoice;
 use crate::domain::matrix::Matrix;
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 pub struct FixedPredictor {
     classes: usize,
     report: ProviderReport,
+    outputs: [Output; 1],
 }
 
 impl FixedPredictor {
@@ -26,13 +27,18 @@ impl FixedPredictor {
             nodes: BTreeMap::new(),
             not_used: Vec::new(),
         };
-        Self { classes, report }
+        let outputs = [Output { name: "logits".into(), shape: Some(vec![Some(classes)]) }];
+        Self { classes, report, outputs }
     }
 }
 
 impl Predictor for FixedPredictor {
     fn provider(&self) -> &ProviderReport {
         &self.report
+    }
+
+    fn outputs(&self) -> &[Output] {
+        &self.outputs
     }
 
     fn predict(&mut self, inputs: &Matrix) -> Result<Predictions, InferenceError> {
@@ -43,8 +49,19 @@ impl Predictor for FixedPredictor {
             .collect();
         Ok(Predictions {
             logits: Matrix::new(inputs.rows(), self.classes, scores).unwrap_or_default(),
+            score_shape: vec![self.classes],
             embedding: Some(inputs.clone()),
-            kind: OutputKind::Logits,
+            ..Predictions::default()
         })
+    }
+
+    fn predict_values(
+        &mut self,
+        rows: usize,
+        values: &[f32],
+        _batch: usize,
+    ) -> Result<Predictions, InferenceError> {
+        let cols = values.len().checked_div(rows).unwrap_or(0);
+        self.predict(&Matrix::new(rows, cols, values.to_vec()).unwrap_or_default())
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Linear {
     /// The name of the scores.
     pub(super) scores: &'static str,
     pub(super) embedding: bool,
+    /// Whether there is a further output `map`: the features as rows of two.
+    pub(super) map: bool,
     pub(super) softmax: bool,
     /// The weight of every feature for class `c` is `weight * (c + 1)`.
     pub(super) weight: f32,
@@ -33,6 +35,7 @@ impl Default for Linear {
             classes: 3,
             scores: "logits",
             embedding: true,
+            map: false,
             softmax: false,
             weight: 0.5,
         }
@@ -69,6 +72,12 @@ impl Linear {
             let features = Some(self.features as i64);
             output.push(value("embedding", DataType::Float, &[None, features]));
         }
+        let mut initializer = vec![TensorProto::from_f32("w", shape, weights)];
+        if self.map {
+            nodes.push(node(OpType::Reshape, vec!["flat", "pairs"], vec!["map"]));
+            initializer.push(TensorProto::from_i64("pairs", vec![3], vec![-1, 2, 2]));
+            output.push(value("map", DataType::Float, &[None, Some(2), Some(2)]));
+        }
         onnx_rs::encode(&Model {
             ir_version: 8,
             producer_name: "gleaner tests",
@@ -76,7 +85,7 @@ impl Linear {
             graph: Some(Graph {
                 name: "linear",
                 node: nodes,
-                initializer: vec![TensorProto::from_f32("w", shape, weights)],
+                initializer,
                 input: vec![value("x", self.element, &self.input)],
                 output,
                 ..Graph::default()

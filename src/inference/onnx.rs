@@ -5,19 +5,20 @@
 //! open, because that panics; every way in takes an [`Opened`], which only an open library gives.
 #![expect(unsafe_code, reason = "onnxruntime is a C library that is found at run time")]
 
-use super::contract::{Contract, EMBEDDING, Port};
+use super::contract::{Contract, Port};
 use super::error::InferenceError;
 use super::provider::ProviderReport;
-use super::{LoadOptions, Predictions, Predictor};
+use super::{LoadOptions, Output, Predictions, Predictor};
 use crate::domain::definition::ProviderChoice;
 use crate::domain::matrix::Matrix;
 use ort::AsPointer as _;
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
 use ort::logging::LogLevel;
-use ort::session::Session;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+use ort::session::{IoBinding, Session};
+use ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,8 +28,6 @@ use std::sync::{Arc, Once};
 /// The first minor version whose interface this program was built for.
 pub(super) const OLDEST_MINOR: u32 = ort::MINOR_VERSION;
 
-/// Only the visible device with this number is used; `CUDA_VISIBLE_DEVICES` says which one that is.
-const CUDA_DEVICE: i32 = 0;
 /// Bytes that scoring may take on the device, so that a training beside it finds room.
 const CUDA_MEMORY_LIMIT: usize = 8 << 30;
 
@@ -128,7 +127,7 @@ impl Opened {
         choice: ProviderChoice,
         nvidia: &[PathBuf],
     ) -> Result<(), String> {
-        self.builder(choice, nvidia).map(|_| ())
+        self.builder(choice, 0, nvidia).map(|_| ())
     }
 
     /// A builder for sessions on one provider, which is really registered; everything that is missing for it otherwise.
@@ -136,6 +135,7 @@ impl Opened {
     fn builder(
         &self,
         choice: ProviderChoice,
+        device: u32,
         nvidia: &[PathBuf],
     ) -> Result<SessionBuilder, String> {
         let builder = Session::builder(&self.environment)
@@ -148,6 +148,8 @@ impl Opened {
             .map_err(text)?
             .with_config_entry("session.record_ep_graph_assignment_info", "1")
             .map_err(text)?;
+        // A number too large for the library is refused by it like every other that is not there.
+        let device = i32::try_from(device).unwrap_or(i32::MAX);
         let (name, compiled, providers) = match choice {
             ProviderChoice::Cpu | ProviderChoice::Auto => {
                 return builder
@@ -156,10 +158,10 @@ impl Opened {
                         .build()])
                     .map_err(text);
             }
-            ProviderChoice::Cuda => (ep::CUDA::NAME, ep::CUDA::is_available(), vec![cuda()]),
+            ProviderChoice::Cuda => (ep::CUDA::NAME, ep::CUDA::is_available(), vec![cuda(device)]),
             ProviderChoice::Tensorrt => {
-                let tensorrt = ep::TensorRT::default().with_device_id(CUDA_DEVICE).build();
-                (ep::TensorRT::NAME, ep::TensorRT::is_available(), vec![tensorrt, cuda()])
+                let tensorrt = ep::TensorRT::default().with_device_id(device).build();
+                (ep::TensorRT::NAME, ep::TensorRT::is_available(), vec![tensorrt, cuda(device)])
             }
         };
         let failure = if compiled.unwrap_or(false) {
@@ -181,9 +183,9 @@ impl Opened {
     }
 }
 
-fn cuda() -> ExecutionProviderDispatch {
+fn cuda(device: i32) -> ExecutionProviderDispatch {
     ep::CUDA::default()
-        .with_device_id(CUDA_DEVICE)
+        .with_device_id(device)
         .with_memory_limit(CUDA_MEMORY_LIMIT)
         .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
         // TF32 keeps 10 bits of each factor: scores would differ from the processor's in the third digit.
@@ -227,6 +229,8 @@ struct OnnxPredictor {
     model: PathBuf,
     contract: Contract,
     report: ProviderReport,
+    /// A device runs it: inputs and outputs are bound, which gains nothing on the processor.
+    bound: bool,
     batch: usize,
 }
 
@@ -248,7 +252,7 @@ pub(super) fn load(
     options: &LoadOptions<'_>,
 ) -> Result<Box<dyn Predictor>, InferenceError> {
     let mut not_used = Vec::new();
-    let on = |choice| session_on(host, choice, options.model);
+    let on = |choice| session_on(host, choice, options.device, options.model);
     let (session, nodes) = match options.provider {
         ProviderChoice::Cpu => {
             not_used.push(format!("{}: the workflow asks for the processor", ep::CUDA::NAME));
@@ -273,8 +277,7 @@ pub(super) fn load(
     };
     let inputs: Vec<Port> = session.inputs().iter().map(port).collect();
     let outputs: Vec<Port> = session.outputs().iter().map(port).collect();
-    let contract =
-        Contract::agree(options.model, &inputs, &outputs, options.shape, options.classes)?;
+    let contract = Contract::agree(&inputs, &outputs, options)?;
     let used = nodes
         .iter()
         .max_by_key(|&(name, &count)| (count, std::cmp::Reverse(name)))
@@ -288,14 +291,32 @@ pub(super) fn load(
         nodes,
         not_used,
     };
-    let model = options.model.to_owned();
-    Ok(Box::new(OnnxPredictor { session, model, contract, report, batch: options.batch }))
+    let (model, bound) = (options.model.to_owned(), report.on_device());
+    Ok(Box::new(OnnxPredictor { session, model, contract, report, bound, batch: options.batch }))
+}
+
+/// A session as `ort` itself gives it, with our settings, on the processor: what the bench compares a pipeline with. It
+/// cannot make one, because a process has one environment and that is ours.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Bare(pub Session);
+
+/// Loads a model and nothing around it.
+pub(super) fn bare(host: &Host<'_>, model: &Path) -> Result<Bare, InferenceError> {
+    session_on(host, ProviderChoice::Cpu, 0, model).map(|(session, _)| Bare(session))
+}
+
+/// What a model gives.
+pub(super) fn outputs(host: &Host<'_>, model: &Path) -> Result<Vec<Output>, InferenceError> {
+    let (session, _) = session_on(host, ProviderChoice::Cpu, 0, model)?;
+    Ok(session.outputs().iter().map(|outlet| port(outlet).told()).collect())
 }
 
 /// A session on this provider and how many nodes each provider runs in it, or why the provider cannot be used.
 fn session_on(
     host: &Host<'_>,
     choice: ProviderChoice,
+    device: u32,
     model: &Path,
 ) -> Result<(Session, BTreeMap<String, usize>), InferenceError> {
     let wanted = match choice {
@@ -304,7 +325,7 @@ fn session_on(
         ProviderChoice::Auto | ProviderChoice::Cpu => CPU,
     };
     let cannot = |reason| InferenceError::Provider { wanted, reason };
-    let builder = host.opened.builder(choice, host.nvidia).map_err(cannot)?;
+    let builder = host.opened.builder(choice, device, host.nvidia).map_err(cannot)?;
     let session = commit(builder, model)?;
     let nodes = assignment(&session).unwrap_or_default();
     // A provider that was registered may still leave every node to the processor.
@@ -383,30 +404,73 @@ impl Predictor for OnnxPredictor {
         &self.report
     }
 
+    fn outputs(&self) -> &[Output] {
+        &self.contract.outputs
+    }
+
     fn predict(&mut self, inputs: &Matrix) -> Result<Predictions, InferenceError> {
+        self.predict_values(inputs.rows(), inputs.data(), self.batch)
+    }
+
+    fn predict_values(
+        &mut self,
+        rows: usize,
+        values: &[f32],
+        batch: usize,
+    ) -> Result<Predictions, InferenceError> {
         let contract = &self.contract;
-        let mut collector = contract.collect(&self.model, inputs)?;
-        for (rows, values) in contract.batches(inputs, self.batch) {
+        let mut collector = contract.collect(&self.model, rows, values)?;
+        for (rows, values) in contract.batches(values, batch) {
             let failed = |reason| InferenceError::Run { first: rows.start, end: rows.end, reason };
-            let input = TensorRef::from_array_view((contract.batch_shape(rows.len()), values))
-                .map_err(|error| failed(text(error)))?;
-            let outputs =
-                self.session.run(ort::inputs![input]).map_err(|error| failed(text(error)))?;
-            let output = |name: &str| {
-                let value = outputs.get(name).ok_or_else(|| format!("it gave no `{name}`"))?;
-                let (shape, values) = value.try_extract_tensor::<f32>().map_err(text)?;
-                let dims = shape.iter().map(|&dim| usize::try_from(dim).unwrap_or(0));
-                Ok((dims.collect::<Vec<_>>(), values))
+            let shape = contract.batch_shape(rows.len());
+            // Declared before the outputs, so that it outlives them: they lie in its memory, and it keeps the input alive.
+            let binding;
+            let outputs = if self.bound {
+                binding = bind(&self.session, contract, shape, values).map_err(failed)?;
+                let outputs =
+                    self.session.run_binding(&binding).map_err(|error| failed(text(error)))?;
+                binding.synchronize_outputs().map_err(|error| failed(text(error)))?;
+                outputs
+            } else {
+                let input = TensorRef::from_array_view((shape, values))
+                    .map_err(|error| failed(text(error)))?;
+                self.session.run(ort::inputs![input]).map_err(|error| failed(text(error)))?
             };
-            let (dims, values) = output(&contract.scores).map_err(failed)?;
-            collector.scores(&rows, &dims, values)?;
-            if contract.embedding {
-                let (dims, values) = output(EMBEDDING).map_err(failed)?;
-                collector.embedding(&rows, &dims, values)?;
+            for (place, wanted) in contract.wanted.iter().enumerate() {
+                let value = outputs
+                    .get(&wanted.name)
+                    .ok_or_else(|| failed(format!("it gave no `{}`", wanted.name)))?;
+                let (dims, values) =
+                    value.try_extract_tensor::<f32>().map_err(|error| failed(text(error)))?;
+                let dims: Vec<usize> =
+                    dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect();
+                collector.take(place, &rows, &dims, values)?;
             }
         }
         collector.finish()
     }
+}
+
+/// Binds a batch for a device, so that only the outputs that are read travel back. The input is a tensor of its own
+/// because binding one that borrows its values never returns (rc.15). The binding shares its ownership, so it lives as long
+/// as the binding does; that it has reached the device is waited for here nevertheless.
+fn bind(
+    session: &Session,
+    contract: &Contract,
+    shape: Vec<usize>,
+    values: &[f32],
+) -> Result<IoBinding, String> {
+    let input = Tensor::from_array((shape, values.to_vec())).map_err(text)?;
+    let memory =
+        MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput)
+            .map_err(text)?;
+    let mut binding = session.create_binding().map_err(text)?;
+    binding.bind_input(&contract.input, &input).map_err(text)?;
+    for wanted in &contract.wanted {
+        binding.bind_output_to_device(&wanted.name, &memory).map_err(text)?;
+    }
+    binding.synchronize_inputs().map_err(text)?;
+    Ok(binding)
 }
 
 /// An error's message on one line, without the place in onnxruntime's source where it arose.

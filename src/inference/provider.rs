@@ -27,6 +27,14 @@ pub struct ProviderReport {
     pub not_used: Vec<String>,
 }
 
+impl ProviderReport {
+    /// Whether something else than the processor runs nodes of the model.
+    #[must_use]
+    pub fn on_device(&self) -> bool {
+        self.nodes.keys().any(|name| name != "CPUExecutionProvider")
+    }
+}
+
 /// One line, the same for every load on one machine: `CPUExecutionProvider (onnxruntime 1.24.4)`, or, where a model is
 /// split, `CUDAExecutionProvider 12 nodes, CPUExecutionProvider 3 nodes (onnxruntime 1.24.4)`.
 impl fmt::Display for ProviderReport {

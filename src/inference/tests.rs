@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::chance::Chance;
 use crate::domain::ids::CycleNumber;
 use onnx_rs::ast::DataType;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -14,13 +15,10 @@ fn options(model: &Path) -> LoadOptions<'_> {
         panic!("{error}");
     }
     LoadOptions {
-        model,
-        shape: &[4],
-        classes: 3,
-        provider: ProviderChoice::Auto,
-        runtime: None,
+        scores: Scores::PerClass(3),
         batch: 2,
         install: InstallPolicy::Forbidden,
+        ..LoadOptions::new(model, &[4])
     }
 }
 
@@ -241,6 +239,144 @@ fn the_first_row_without_a_finite_score_is_named() {
     }
 }
 
+/// A model, several times, and a pool for it.
+fn sessions(model: &Path, count: usize) -> Vec<Box<dyn Predictor>> {
+    load_several(&LoadOptions { provider: ProviderChoice::Cpu, ..options(model) }, count).unwrap()
+}
+
+/// Rows whose sums do not come out even, so that another order of adding would show.
+fn uneven(rows: usize) -> Matrix {
+    let values = (0..rows * 4).map(|index| (index as f32 * 0.618_034).fract() - 0.3).collect();
+    Matrix::new(rows, 4, values).unwrap()
+}
+
+/// Everything that comes out of a pipeline.
+fn piped(pool: &Matrix, batch: usize, predictors: &mut [Box<dyn Predictor>]) -> Vec<u32> {
+    let mut bits = Vec::new();
+    let pipeline = pipeline::Pipeline { source: pool, batch, readers: 1, stop: &|| false };
+    let ended = pipeline.run(predictors, &mut |first, answer| {
+        assert_eq!(first * 3, bits.len(), "in order");
+        bits.extend(answer.logits.data().iter().map(|value| value.to_bits()));
+        ControlFlow::Continue(())
+    });
+    assert!(ended.unwrap().is_continue());
+    bits
+}
+
+#[test]
+fn rows_are_the_same_to_the_bit_whatever_the_batch_and_the_number_of_sessions() {
+    let (_folder, model) = Linear { weight: 0.1, ..Linear::default() }.saved();
+    let pool = uneven(601);
+    let one_by_one = piped(&pool, 1, &mut sessions(&model, 1));
+    assert_eq!(one_by_one.len(), 601 * 3);
+    for count in 1..=3 {
+        let mut several = sessions(&model, count);
+        assert_eq!(several.len(), count);
+        for batch in [1, 7, 64, 256, AUTOMATIC] {
+            assert!(piped(&pool, batch, &mut several) == one_by_one, "{batch} in {count} sessions");
+        }
+    }
+}
+
+#[test]
+fn a_batch_size_that_is_to_be_found_changes_no_answer_even_for_very_few_rows() {
+    let (_folder, model) = Linear::default().saved();
+    for count in [0, 1, 9] {
+        let pool = uneven(count);
+        let set = piped(&pool, 4, &mut sessions(&model, 2));
+        assert_eq!(piped(&pool, AUTOMATIC, &mut sessions(&model, 2)), set);
+    }
+    // A model that takes one row at a time is asked for no more.
+    let input = vec![Some(1), Some(4)];
+    let (_folder, model) = Linear { input, embedding: false, ..Linear::default() }.saved();
+    let pool = uneven(40);
+    let set = piped(&pool, 4, &mut sessions(&model, 1));
+    assert_eq!(piped(&pool, AUTOMATIC, &mut sessions(&model, 1)), set);
+}
+
+#[test]
+fn further_outputs_come_back_by_name_with_their_shapes() {
+    let (_folder, model) = Linear { map: true, ..Linear::default() }.saved();
+    let inputs = rows(5);
+    for predictions in each(&model, |options| {
+        let predictor = load(&options).unwrap();
+        let names: Vec<&str> =
+            predictor.outputs().iter().map(|output| output.name.as_str()).collect();
+        assert_eq!(names, ["logits", "embedding", "map"]);
+        let unasked = predict(&options, &inputs).unwrap();
+        assert!(unasked.extra.is_empty(), "what nobody asks for is not read");
+        predict(&LoadOptions { outputs: &["map"], ..options }, &inputs).unwrap()
+    }) {
+        let map = &predictions.extra["map"];
+        assert_eq!((map.shape.as_slice(), &map.values), (&[2, 2][..], &inputs));
+        assert_eq!(predictions.score_shape, [3]);
+        assert_eq!(predictions.extra.len(), 1);
+    }
+}
+
+#[test]
+fn a_backbone_needs_no_scores() {
+    let (_folder, model) = Linear { scores: "features", ..Linear::default() }.saved();
+    for predictions in each(&model, |options| {
+        let outputs = &["embedding"];
+        predict(&LoadOptions { scores: Scores::Unused, outputs, ..options }, &rows(3)).unwrap()
+    }) {
+        assert_eq!((predictions.logits.rows(), predictions.logits.cols()), (3, 0));
+        assert_eq!(predictions.embedding, Some(rows(3)));
+    }
+}
+
+#[test]
+fn an_output_that_is_needed_and_missing_is_refused_in_words() {
+    let (_folder, model) = Linear { embedding: false, ..Linear::default() }.saved();
+    for error in each(&model, |options| {
+        load(&LoadOptions { outputs: &["embedding"], ..options }).err().unwrap().to_string()
+    }) {
+        let words = "needs output `embedding`, but the model has logits";
+        assert!(error.contains(words), "{error}");
+    }
+    for told in each(&model, |options| outputs(&options).unwrap()) {
+        assert_eq!(told, [Output { name: "logits".into(), shape: Some(vec![Some(3)]) }]);
+    }
+}
+
+#[test]
+fn a_pipeline_names_the_row_of_the_pool_and_hands_on_what_came_before_it() {
+    let (_folder, model) = Linear::default().saved();
+    let mut values = uneven(300).data().to_vec();
+    values[4 * 203 + 1] = f32::NAN;
+    values[4 * 290] = f32::NAN;
+    let pool = Matrix::new(300, 4, values).unwrap();
+    for batch in [7, AUTOMATIC] {
+        let mut seen = 0;
+        let pipeline = pipeline::Pipeline { source: &pool, batch, readers: 0, stop: &|| false };
+        let error = pipeline
+            .run(&mut sessions(&model, 3), &mut |_, answer| {
+                seen += answer.logits.rows();
+                ControlFlow::Continue(())
+            })
+            .unwrap_err();
+        assert!(matches!(error, InferenceError::NonFinite { row: 203, .. }), "{error}");
+        assert!(seen <= 203);
+        assert!(batch == AUTOMATIC || seen == 203, "{seen} rows were handed on");
+    }
+}
+
+#[test]
+fn a_pipeline_that_is_stopped_ends_between_two_batches() {
+    let (_folder, model) = Linear::default().saved();
+    let pool = uneven(1000);
+    let handed = std::cell::Cell::new(0);
+    let stop = || handed.get() >= 30;
+    let pipeline = pipeline::Pipeline { source: &pool, batch: 10, readers: 1, stop: &stop };
+    let ended = pipeline.run(&mut sessions(&model, 2), &mut |_, answer| {
+        handed.set(handed.get() + answer.logits.rows());
+        ControlFlow::Continue(())
+    });
+    assert!(ended.unwrap().is_break());
+    assert_eq!(handed.get(), 30);
+}
+
 #[test]
 fn a_missing_model_and_one_that_is_none_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
@@ -292,7 +428,7 @@ fn options_that_make_no_sense_are_refused() {
     let refused = |options: &LoadOptions<'_>| load(options).err().map(|error| error.to_string());
     assert!(refused(&LoadOptions { shape: &[4, 0], ..options(&model) }).is_some());
     assert!(refused(&LoadOptions { shape: &[usize::MAX, 2], ..options(&model) }).is_some());
-    assert!(refused(&LoadOptions { classes: 0, ..options(&model) }).is_some());
+    assert!(refused(&LoadOptions { scores: Scores::PerClass(0), ..options(&model) }).is_some());
 }
 
 #[test]

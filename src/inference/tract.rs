@@ -3,15 +3,15 @@
 //! For machines without Python and without onnxruntime. Slower, and it lacks some operators; on malformed models it
 //! panics now and then, so every way in is guarded.
 
-use super::contract::{Contract, EMBEDDING, Port};
+use super::contract::{Contract, Port};
 use super::error::InferenceError;
 use super::provider::ProviderReport;
-use super::{LoadOptions, Predictions, Predictor};
+use super::{LoadOptions, Output, Predictions, Predictor};
 use crate::domain::definition::ProviderChoice;
 use crate::domain::matrix::Matrix;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid as _;
@@ -25,9 +25,6 @@ struct TractPredictor {
     graph: InferenceModel,
     model: PathBuf,
     contract: Contract,
-    /// The places of the outputs that are read.
-    scores: usize,
-    embedding: Option<usize>,
     report: ProviderReport,
     batch: usize,
     /// The plans for the batch sizes met last: the full one and the rest.
@@ -52,11 +49,7 @@ pub(super) fn load(options: &LoadOptions<'_>) -> Result<Box<dyn Predictor>, Infe
     let broken = |reason| InferenceError::Model { path: options.model.to_owned(), reason };
     let graph = guarded(|| onnx().model_for_path(options.model)).map_err(broken)?;
     let (inputs, outputs) = guarded(|| ports(&graph)).map_err(broken)?;
-    let contract =
-        Contract::agree(options.model, &inputs, &outputs, options.shape, options.classes)?;
-    let place = |name: &str| outputs.iter().position(|port| port.name == name);
-    let scores = place(&contract.scores).ok_or_else(|| broken("it has no scores".into()))?;
-    let embedding = place(EMBEDDING).filter(|_| contract.embedding);
+    let contract = Contract::agree(&inputs, &outputs, options)?;
     let report = ProviderReport {
         requested: options.provider,
         used: "tract".into(),
@@ -70,8 +63,6 @@ pub(super) fn load(options: &LoadOptions<'_>) -> Result<Box<dyn Predictor>, Infe
         graph,
         model: options.model.to_owned(),
         contract,
-        scores,
-        embedding,
         report,
         batch: options.batch,
         plans: Vec::new(),
@@ -83,6 +74,13 @@ pub(super) fn load(options: &LoadOptions<'_>) -> Result<Box<dyn Predictor>, Infe
 
 /// The version that `Cargo.toml` asks for.
 const VERSION: &str = "0.23";
+
+/// What a model gives.
+pub(super) fn outputs(model: &Path) -> Result<Vec<Output>, InferenceError> {
+    let broken = |reason| InferenceError::Model { path: model.to_owned(), reason };
+    let (_, outputs) = guarded(|| ports(&onnx().model_for_path(model)?)).map_err(broken)?;
+    Ok(outputs.iter().map(Port::told).collect())
+}
 
 fn ports(graph: &InferenceModel) -> TractResult<(Vec<Port>, Vec<Port>)> {
     let describe = |outlet: &OutletId| {
@@ -137,17 +135,28 @@ impl Predictor for TractPredictor {
         &self.report
     }
 
+    fn outputs(&self) -> &[Output] {
+        &self.contract.outputs
+    }
+
     fn predict(&mut self, inputs: &Matrix) -> Result<Predictions, InferenceError> {
+        self.predict_values(inputs.rows(), inputs.data(), self.batch)
+    }
+
+    fn predict_values(
+        &mut self,
+        rows: usize,
+        values: &[f32],
+        batch: usize,
+    ) -> Result<Predictions, InferenceError> {
         let (contract, model) = (self.contract.clone(), self.model.clone());
-        let mut collector = contract.collect(&model, inputs)?;
-        for (rows, values) in contract.batches(inputs, self.batch) {
+        let mut collector = contract.collect(&model, rows, values)?;
+        for (rows, values) in contract.batches(values, batch) {
             let failed = |reason| InferenceError::Run { first: rows.start, end: rows.end, reason };
             let outputs = self.run(rows.len(), values).map_err(failed)?;
-            let (dims, values) = floats(&outputs, self.scores).map_err(failed)?;
-            collector.scores(&rows, &dims, &values)?;
-            if let Some(place) = self.embedding {
-                let (dims, values) = floats(&outputs, place).map_err(failed)?;
-                collector.embedding(&rows, &dims, &values)?;
+            for (place, wanted) in contract.wanted.iter().enumerate() {
+                let (dims, values) = floats(&outputs, wanted.place).map_err(failed)?;
+                collector.take(place, &rows, &dims, &values)?;
             }
         }
         collector.finish()

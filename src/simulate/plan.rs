@@ -129,10 +129,9 @@ fn strategies(texts: &[String], own: &StrategySpec) -> Result<Vec<String>, Simul
 
 fn check_pool(definition: &Definition, folder: &Path) -> Result<(), SimulateError> {
     let pool = Pool::load(&definition.pool, folder)?;
-    let mut unlabelled =
-        pool.ids().iter().enumerate().filter(|(row, _)| pool.label(*row).is_none());
-    if let Some((_, sample)) = unlabelled.next() {
-        let (count, sample) = (unlabelled.count() + 1, sample.clone());
+    let mut unlabelled = (0..pool.len()).filter(|&row| pool.label(row).is_none());
+    if let Some(row) = unlabelled.next() {
+        let (count, sample) = (unlabelled.count() + 1, pool.sample(row));
         return Err(SimulateError::Unlabelled { count, sample });
     }
     if pool.split().test.is_empty() { Err(SimulateError::NoTest) } else { Ok(()) }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// An ONNX model for so many values and classes, trained a little.
-fn model(values: usize, classes: u32) -> Vec<u8> {
+pub(crate) fn model(values: usize, classes: u32) -> Vec<u8> {
     let labels: Vec<u32> = (0..30).map(|row| row % classes).collect();
     let cell = |row: usize, value: usize| if value == labels[row] as usize { 1.0 } else { 0.1 };
     let cells = (0..30).flat_map(|row| (0..values).map(move |value| (row, value)));

@@ -1,12 +1,15 @@
 //! What a run's log says of its batches: each is picked again, bit for bit, from what was kept of it.
 
+use crate::bad_input::model;
 use crate::support::{finish, workflow, workflows};
 use gleaner::artifacts::Artifacts;
 use gleaner::data_selector::Evidence;
+use gleaner::domain::digest::Digest;
 use gleaner::domain::event::{Arm, BatchSelected, Event, Pick};
 use gleaner::domain::ids::CycleNumber;
 use gleaner::engine::Engine;
 use gleaner::engine::status::RunState;
+use gleaner::inference::cache::EmbeddingCache;
 use gleaner::store::memory::MemoryStore;
 use gleaner::store::{EventLog, Store};
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use tempfile::TempDir;
 
 /// A run of the digits that has ended, made small.
 pub(crate) struct Ended {
-    _folder: TempDir,
+    folder: TempDir,
     artifacts: Artifacts,
     pub(crate) batches: Vec<BatchSelected>,
 }
@@ -29,7 +32,7 @@ impl Ended {
         ];
         let definition = workflow("digits.toml", &[&small, set].concat());
         let folder = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(folder.path()).unwrap();
+        let artifacts = Artifacts::open(folder.path().join("artifacts")).unwrap();
         let store = Arc::new(MemoryStore::default());
         let shared = Arc::clone(&store) as Arc<dyn Store>;
         let engine = Engine::builder(shared, artifacts.clone()).build();
@@ -41,7 +44,7 @@ impl Ended {
             Event::BatchSelected(batch) => Some(batch),
             _ => None,
         });
-        Self { _folder: folder, artifacts, batches: batches.collect() }
+        Self { folder, artifacts, batches: batches.collect() }
     }
 
     fn evidence(&self, batch: &BatchSelected) -> Option<Evidence> {
@@ -154,4 +157,29 @@ async fn a_run_may_keep_nothing() {
     let ended = Ended::run(&[("selector.keep", "nothing")]).await;
     let evidence = ended.evidence(&ended.batches[1]).unwrap();
     assert!(evidence.scores.is_none() && evidence.select_again().is_err());
+}
+
+#[tokio::test]
+async fn a_frozen_backbone_sees_each_sample_once_and_what_it_says_is_kept_beside_the_artifacts() {
+    // The last layer of a linear model sees its input: as an embedding that is the pool's own features.
+    let backbone = model(64, 10);
+    let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    std::fs::write(file.path(), &backbone).unwrap();
+    let strategy = ("selector.strategy", "kcenter");
+    let embedding = ("selector.embedding", file.path().to_str().unwrap());
+    let by_backbone = Ended::run(&[strategy, embedding]).await;
+    let by_features = Ended::run(&[strategy, ("selector.embedding", "features")]).await;
+    assert_eq!(by_backbone.batches.len(), 3);
+    for (one, other) in by_backbone.batches.iter().zip(&by_features.batches) {
+        assert_eq!(one.picks, other.picks);
+    }
+    let folder = by_backbone.folder.path().join("cache").join("embeddings");
+    let digest = Digest::of(&backbone);
+    assert_eq!(EmbeddingCache::width(&folder, digest), Some(64));
+    let cache = EmbeddingCache::open(&folder, digest, 64).unwrap();
+    // A header, then a digest, 64 numbers and a checksum for each sample that is neither held out nor the same as another.
+    let record = 32 + 4 * 64 + 4;
+    let bytes = std::fs::metadata(cache.path()).unwrap().len() - 52;
+    assert_eq!(bytes % record, 0);
+    assert!((900..=1797).contains(&(bytes / record)), "{} records", bytes / record);
 }

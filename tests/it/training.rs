@@ -4,7 +4,7 @@ use gleaner::domain::definition::{
     GraphSpec, OptimizerSpec, ProviderChoice, ScheduleSpec, TrainerSpec,
 };
 use gleaner::domain::matrix::Matrix;
-use gleaner::inference::{InstallPolicy, LoadOptions, load};
+use gleaner::inference::{LoadOptions, Scores, load};
 use gleaner::training::{Labelled, TrainRequest, TrainedCheckpoint, TrainingError, train};
 use std::ops::ControlFlow;
 
@@ -79,13 +79,10 @@ fn the_exported_file_serves_what_was_trained() {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), &checkpoint.onnx).unwrap();
             let mut predictor = load(&LoadOptions {
-                model: file.path(),
-                shape: &[2, 2],
-                classes: 3,
+                scores: Scores::PerClass(3),
                 provider: ProviderChoice::Cpu,
-                runtime: None,
                 batch: 8,
-                install: InstallPolicy::Allowed,
+                ..LoadOptions::new(file.path(), &[2, 2])
             })
             .unwrap();
             let served = predictor.predict(&clouds(30).0).unwrap();

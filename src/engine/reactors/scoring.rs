@@ -8,11 +8,14 @@ use crate::domain::matrix::Matrix;
 use crate::domain::rows::Rows;
 use crate::engine::EngineError;
 use crate::engine::reactor::{Step, StepError};
+use crate::inference::pipeline::Pipeline;
 use crate::inference::{
-    self, InferenceError, InstallPolicy, LoadOptions, OutputKind, Predictions, Predictor,
+    self, AUTOMATIC, DEFAULT_BATCH, InferenceError, InstallPolicy, LoadOptions, Predictions,
+    Predictor, Scores,
 };
 use crate::metrics;
 use crate::pool::Pool;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// What ran a model.
@@ -23,71 +26,132 @@ pub(super) struct Ran {
     pub(super) why: String,
 }
 
-/// Runs the artifact `model` over the samples at `rows` and keeps its scores.
-pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Predictions, StepError> {
-    let inputs = step.pool.gather(rows).map_err(StepError::permanent)?;
-    let (mut values, mut kind, mut classes) = (Vec::new(), OutputKind::default(), 0);
-    score_into(step, model, &inputs, &|place| rows.get(place).copied(), &mut |predictions| {
-        (kind, classes) = (predictions.kind, predictions.logits.cols());
-        values.extend_from_slice(predictions.logits.data());
-        Ok(())
-    })?;
-    let logits = Matrix::new(rows.len(), classes, values)
-        .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
-    Ok(Predictions { logits, embedding: None, kind })
+/// A model, and what is read of its answers.
+pub(super) struct Asked<'a> {
+    /// The artifact.
+    pub(super) model: Digest,
+    /// What its scores must look like.
+    pub(super) scores: Scores,
+    /// The outputs that it must have beside the scores.
+    pub(super) outputs: &'a [&'a str],
 }
 
-/// Runs the artifact `model` over `inputs`, in pieces that are handed to `sink` one after the other. `row_of` tells which
-/// row of the pool an input is.
+impl Asked<'static> {
+    /// Asks for one score per class and nothing else.
+    pub(super) fn scores(step: &Step, model: Digest) -> Self {
+        Self { model, scores: per_class(&step.pool), outputs: &[] }
+    }
+}
+
+/// One score for each of the pool's classes.
+pub(super) fn per_class(pool: &Pool) -> Scores {
+    Scores::PerClass(pool.classes().len())
+}
+
+/// Runs the artifact `model` over the samples at `rows` and keeps its scores.
+pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Predictions, StepError> {
+    let (mut values, mut last) = (Vec::new(), Predictions::default());
+    let asked = Asked::scores(step, model);
+    let inputs = step.pool.gather(rows).map_err(StepError::permanent)?;
+    let row_of = |place: usize| rows.get(place).copied();
+    score_into(step, &asked, &inputs, &row_of, &mut |predictions| {
+        values.extend_from_slice(predictions.logits.data());
+        last = predictions;
+        Ok(())
+    })?;
+    let logits = Matrix::new(rows.len(), last.logits.cols(), values)
+        .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
+    Ok(Predictions { logits, embedding: None, ..last })
+}
+
+/// Runs a model over `inputs`, in pieces that are handed to `sink` one after the other. `row_of` tells which row of the pool an
+/// input is.
 pub(super) fn score_into(
     step: &Step,
-    model: Digest,
+    asked: &Asked<'_>,
     inputs: &dyn Rows,
     row_of: &dyn Fn(usize) -> Option<usize>,
     sink: &mut dyn FnMut(Predictions) -> Result<(), StepError>,
 ) -> Result<Ran, StepError> {
-    /// Inference batches between two looks at the interruption flag.
-    const BATCHES: usize = 16;
-    let path = step.artifacts.path(&model);
+    let path = step.artifacts.path(&asked.model);
     // The digest is checked on every load: a damaged model must not decide what people label.
-    step.artifacts.get(&model)?;
-    let mut predictor =
-        load(&path, &step.definition, &step.pool, step.install).map_err(StepError::permanent)?;
-    let report = predictor.provider();
-    let provider = report.to_string();
-    let reasons: String = report.not_used.iter().map(|reason| format!("; {reason}")).collect();
-    let why = format!("{provider}{reasons}");
-    let piece = step.definition.selector.inference_batch.max(1).saturating_mul(BATCHES);
-    let (rows, cols) = (inputs.rows(), inputs.cols());
-    for first in (0..rows).step_by(piece) {
-        if step.is_interrupted() {
-            return Err(StepError::Interrupted);
+    step.artifacts.get(&asked.model)?;
+    let options = LoadOptions {
+        scores: asked.scores,
+        outputs: asked.outputs,
+        ..options(&path, &step.definition, &step.pool, step.install)
+    };
+    let mut predictors = inference::load_several(&options, sessions(inputs.rows(), options.batch))
+        .map_err(StepError::permanent)?;
+    let ran = predictors.first().map(|predictor| {
+        let report = predictor.provider();
+        let provider = report.to_string();
+        let reasons: String = report.not_used.iter().map(|reason| format!("; {reason}")).collect();
+        Ran { why: format!("{provider}{reasons}"), provider }
+    });
+    let stop = || step.is_interrupted();
+    let pipeline = Pipeline { source: inputs, batch: options.batch, readers: 0, stop: &stop };
+    let mut refused = None;
+    let ended = pipeline.run(&mut predictors, &mut |first, predictions| {
+        let done = first.saturating_add(predictions.logits.rows());
+        if let Err(error) = sink(predictions) {
+            refused = Some(error);
+            return ControlFlow::Break(());
         }
-        let end = (first + piece).min(rows);
-        let values = inputs.read(first..end).map_err(StepError::permanent)?.into_owned();
-        let values = Matrix::new(end - first, cols, values).unwrap_or_default();
-        let predictions = predictor.predict(&values).map_err(|error| {
-            cannot_score(error, &step.pool, |place| row_of(first.saturating_add(place)))
-        })?;
-        sink(predictions)?;
-        step.progress(end as u64, rows as u64);
+        step.progress(done as u64, inputs.rows() as u64);
+        ControlFlow::Continue(())
+    });
+    let ended = ended.map_err(|error| cannot_score(error, &step.pool, row_of))?;
+    match (refused, ended) {
+        (Some(error), _) => Err(error),
+        (None, ControlFlow::Break(())) => Err(StepError::Interrupted),
+        (None, ControlFlow::Continue(())) => {
+            ran.ok_or_else(|| StepError::permanent("no model was loaded"))
+        }
     }
-    Ok(Ran { provider, why })
 }
 
-/// The rows of an inference error are those of the piece; people know samples by their ids.
+/// On how many threads so many rows are worth running: loading a model again costs as much as some batches.
+fn sessions(rows: usize, batch: usize) -> usize {
+    /// Batches that a session should find to do.
+    const BATCHES: usize = 4;
+    let batch = if batch == AUTOMATIC { DEFAULT_BATCH } else { batch };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    rows.div_ceil(batch).div_ceil(BATCHES).clamp(1, cores)
+}
+
+/// The rows of an inference error are places in the list; people know samples by their ids.
 fn cannot_score(
     error: InferenceError,
     pool: &Pool,
-    row_of: impl Fn(usize) -> Option<usize>,
+    row_of: &dyn Fn(usize) -> Option<usize>,
 ) -> StepError {
-    if let InferenceError::NonFinite { row, .. } = &error
+    if let InferenceError::NonFinite { row, .. } | InferenceError::NotProbabilities { row, .. } =
+        &error
         && let Some(row) = row_of(*row)
     {
         let sample = pool.id(row);
         return StepError::permanent(format!("sample {sample} cannot be scored: {error}"));
     }
     StepError::permanent(error)
+}
+
+/// How this workflow loads a model of its pool.
+fn options<'a>(
+    path: &'a Path,
+    definition: &'a Definition,
+    pool: &'a Pool,
+    install: InstallPolicy,
+) -> LoadOptions<'a> {
+    LoadOptions {
+        scores: per_class(pool),
+        provider: definition.selector.provider,
+        device: definition.selector.device,
+        runtime: definition.selector.runtime.as_deref().map(Path::new),
+        batch: definition.selector.inference_batch,
+        install,
+        ..LoadOptions::new(path, pool.shape())
+    }
 }
 
 /// Loads a model for this workflow and pool.
@@ -97,15 +161,7 @@ pub(super) fn load(
     pool: &Pool,
     install: InstallPolicy,
 ) -> Result<Box<dyn Predictor>, InferenceError> {
-    inference::load(&LoadOptions {
-        model: path,
-        shape: pool.shape(),
-        classes: pool.classes().len(),
-        provider: definition.selector.provider,
-        runtime: definition.selector.runtime.as_deref().map(Path::new),
-        batch: definition.selector.inference_batch,
-        install,
-    })
+    inference::load(&options(path, definition, pool, install))
 }
 
 /// Whether a model file of the user's can serve this workflow: it is loaded and scores one sample.

@@ -1,7 +1,7 @@
 //! Picking a batch: show the data selector what is known about the candidates, let it choose, keep what it consumed.
 
 #[cfg(feature = "sql")]
-use super::asked::Asked;
+use super::queried::Queried;
 use super::shown::Shown;
 use crate::data_selector::{
     self, EvidenceWriter, SampleIds, SelectRequest, Selection, Strategy, View,
@@ -98,14 +98,14 @@ fn by_strategy(
     let shown = Shown::gather(step, &needs, candidates)?;
     let name = spec.to_string();
     #[cfg(feature = "sql")]
-    let asked;
+    let queried;
     #[cfg(feature = "sql")]
     let database;
     let mut view = shown.show(view(step, candidates), keep);
     #[cfg(feature = "sql")]
     if needs.queries {
-        asked = Asked::new(step, candidates, shown.probabilities()?.as_ref());
-        database = asked.open(step).map_err(StepError::permanent)?;
+        queried = Queried::new(step, candidates, shown.probabilities()?.as_ref());
+        database = queried.open(step).map_err(StepError::permanent)?;
         view.queries = Some(&database);
     }
     view.memory = Some(&step.memory);

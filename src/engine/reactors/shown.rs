@@ -1,6 +1,7 @@
 //! What a strategy is shown: models are run over candidates and labelled samples, as far as the strategy needs it.
 
-use super::scoring::{bought_labels, known_labels, score_into};
+use super::backbone::Backbone;
+use super::scoring::{Asked, bought_labels, known_labels, per_class, score_into};
 use crate::data_selector::{
     Labelled, Needs, Output, Rounded, View, at_temperature, fit_temperature, logits_of,
 };
@@ -94,6 +95,12 @@ impl<'a> Shown<'a> {
                 shown.labelled.insert(PROBABILITIES.to_owned(), known);
             }
         }
+        if wanted.contains(EMBEDDING)
+            && let EmbeddingSource::File(file) = &step.definition.selector.embedding
+        {
+            wanted.remove(EMBEDDING);
+            shown.frozen(step, file, needs, rows, &labelled_rows)?;
+        }
         if !wanted.is_empty() {
             let model = model.ok_or_else(|| nobody_answers(step, &wanted))?;
             let temperature =
@@ -168,9 +175,12 @@ impl<'a> Shown<'a> {
     ) -> Result<BTreeMap<String, Spool>, StepError> {
         let mut spools: BTreeMap<String, Spool> = BTreeMap::new();
         let folder = step.artifacts.root();
+        let outputs: Vec<&str> =
+            wanted.iter().copied().filter(|name| ![PROBABILITIES, LOGITS].contains(name)).collect();
+        let asked = Asked { model, scores: per_class(&step.pool), outputs: &outputs };
         let inputs = Subset::new(step.pool.features(), rows);
         let row_of = |place| rows.get(place);
-        let ran = score_into(step, model, &inputs, &row_of, &mut |predictions: Predictions| {
+        let ran = score_into(step, &asked, &inputs, &row_of, &mut |predictions: Predictions| {
             for &name in wanted {
                 let answer = answer(&predictions, name, temperature)?;
                 spools
@@ -186,6 +196,30 @@ impl<'a> Shown<'a> {
             self.provider = Some(ran.provider);
         }
         Ok(spools)
+    }
+
+    /// Has a frozen backbone give the embeddings.
+    fn frozen(
+        &mut self,
+        step: &'a Step,
+        file: &str,
+        needs: &Needs,
+        rows: &Runs,
+        labelled_rows: &Runs,
+    ) -> Result<(), StepError> {
+        let mut backbone = Backbone::new(step, file)?;
+        let seen = Seen::flat(backbone.embeddings(rows)?);
+        self.outputs.insert(EMBEDDING.to_owned(), seen);
+        if needs.labelled.contains(EMBEDDING) {
+            let known = whole(&backbone.embeddings(labelled_rows)?)?;
+            self.labelled.insert(EMBEDDING.to_owned(), known);
+        }
+        self.remarks.insert("backbone".to_owned(), backbone.model.short());
+        if let Some(ran) = backbone.ran {
+            step.remark(format!("the backbone runs on {}", ran.why));
+            self.provider.get_or_insert(ran.provider);
+        }
+        Ok(())
     }
 
     /// Has each member of the committee score the candidates.
@@ -274,7 +308,7 @@ fn answer<'p>(
         }
         (LOGITS, _) => Some(logits(predictions)),
         (EMBEDDING, _) => predictions.embedding.as_ref().map(Cow::Borrowed),
-        _ => None,
+        _ => predictions.extra.get(name).map(|extra| Cow::Borrowed(&extra.values)),
     };
     found.ok_or_else(|| {
         StepError::permanent(format!(

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 /// The samples of the training part and what is known of them.
-pub(super) struct Asked<'a> {
+pub(super) struct Queried<'a> {
     pool: &'a Pool,
     rows: &'a Runs,
     /// The places of the candidates among the rows.
@@ -22,7 +22,7 @@ pub(super) struct Asked<'a> {
     columns: Table,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Queried<'a> {
     /// The columns are those of `pool.metadata`, and
     ///
     /// | column | what it holds |
@@ -82,7 +82,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl SampleIds for Asked<'_> {
+impl SampleIds for Queried<'_> {
     fn len(&self) -> usize {
         self.rows.len()
     }
