@@ -5,6 +5,7 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
     reason = "a bench prints"
 )]
 #![allow(
@@ -178,8 +179,8 @@ fn main() {
         "{:<22} {:>9} {:>9} {:>9} {:>8}  goal",
         "strategy", "1 thread", "all", "naive", "ratio"
     );
-    type Naive = fn(&Pool);
-    let cases: [(&str, Option<(&str, Naive)>, f64, usize, &str); 9] = [
+    type Naive = Option<(&'static str, fn(&Pool))>;
+    let cases: [(&str, Naive, f64, usize, &str); 9] = [
         ("kcenter", Some(("plain loops", naive_kcenter)), 0.033, 9, "NumPy 0.033, a library 0.51"),
         ("badge", Some(("gradients built", naive_badge)), 0.043, 9, "NumPy 0.043, a library 3.3"),
         ("typiclust", None, 0.9, 5, "elsewhere about 0.9"),

@@ -126,7 +126,7 @@ mod tests {
         );
         let one =
             file.iter().map(|&b| b as char).collect::<String>().replace("(3, 4), }", "(5,), }  ");
-        let one: Vec<u8> = one.chars().map(|c| c as u32 as u8).collect();
+        let one: Vec<u8> = one.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
         assert_eq!(parse(&one).unwrap().shape, [5]);
     }
 
@@ -154,7 +154,7 @@ mod tests {
             let shape: Vec<usize> = shape.iter().take(8).map(|&side| side as usize).collect();
             let bytes = encode("<f4", &shape);
             let found = parse(&bytes).unwrap();
-            bytes.len() % 64 == 0
+            bytes.len().is_multiple_of(64)
                 && found == Header { descr: "<f4".to_owned(), fortran_order: false, shape, offset: bytes.len() }
         }
 

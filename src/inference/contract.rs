@@ -496,7 +496,8 @@ mod tests {
     fn an_output_that_was_asked_for_must_be_there_and_scores_may_have_any_shape() {
         let x = [port("x", &[None, Some(6)])];
         let map = port("logits", &[None, Some(4), Some(8), Some(8)]);
-        let error = agree_on(&x, &[map.clone()], Scores::Free, &["embedding"]).unwrap_err();
+        let error =
+            agree_on(&x, std::slice::from_ref(&map), Scores::Free, &["embedding"]).unwrap_err();
         assert!(error.contains("needs output `embedding`, but the model has logits"), "{error}");
         let outputs = [map, port("loss", &[None])];
         let contract = agree_on(&x, &outputs, Scores::Free, &["loss", "logits"]).unwrap();

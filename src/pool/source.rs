@@ -184,10 +184,6 @@ pub(super) fn pieces(rows: usize, cols: usize) -> impl Iterator<Item = Range<usi
 }
 
 /// The values of each row of `piece`, which has `rows` rows; also where rows have no values.
-pub(super) fn rows_of<'p>(
-    piece: &'p [f32],
-    rows: usize,
-    cols: usize,
-) -> impl Iterator<Item = &'p [f32]> {
+pub(super) fn rows_of(piece: &[f32], rows: usize, cols: usize) -> impl Iterator<Item = &[f32]> {
     (0..rows).map(move |row| piece.get(row * cols..(row + 1) * cols).unwrap_or_default())
 }

@@ -136,7 +136,7 @@ fn median(reached: &[Option<u64>]) -> Option<f64> {
     sorted.sort_unstable();
     let low = *sorted.get(sorted.len().checked_sub(1)? / 2)?;
     let high = *sorted.get(sorted.len() / 2)?;
-    (high < u64::MAX).then(|| 0.5 * (low as f64 + high as f64))
+    (high < u64::MAX).then_some(0.5 * (low as f64 + high as f64))
 }
 
 fn estimate(values: &[f64]) -> Estimate {

@@ -40,9 +40,8 @@ impl Ended {
         let status = finish(&engine, run).await;
         assert_eq!(status.state, RunState::Ended, "{:?}", status.failed);
         let log = store.read_cycles(run, CycleNumber(1), 1000).await.unwrap();
-        let batches = log.into_iter().filter_map(|recorded| match recorded.event {
-            Event::BatchSelected(batch) => Some(batch),
-            _ => None,
+        let batches = log.into_iter().filter_map(|recorded| {
+            if let Event::BatchSelected(batch) = recorded.event { Some(batch) } else { None }
         });
         Self { folder, artifacts, batches: batches.collect() }
     }

@@ -1,4 +1,5 @@
 //! Committees against their definitions, written out.
+#![expect(clippy::float_cmp, reason = "the very same numbers are meant")]
 
 use super::super::test_support::{follows, ids, select_by, view};
 use super::super::{Output, SelectorError, View};
@@ -10,7 +11,7 @@ const ALL: [&str; 5] = ["variation_ratio", "bald", "mean_std", "vote_entropy", "
 
 fn committee<'a>(candidates: &'a [SampleId], members: &'a [Matrix]) -> View<'a> {
     let mut view = view(candidates);
-    view.members = members.iter().map(|member| Output::flat(member)).collect();
+    view.members = members.iter().map(Output::flat).collect();
     view
 }
 

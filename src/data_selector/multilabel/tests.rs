@@ -1,4 +1,5 @@
 //! Multi-label strategies against their definitions, written out.
+#![expect(clippy::float_cmp, reason = "the very same numbers are meant")]
 
 use super::super::test_support::{follows, ids, probabilities, select_by};
 use super::super::{SelectorError, View};

@@ -107,7 +107,7 @@ quickcheck! {
             .collect();
         let candidates = ids(n);
         let mut view = view(&candidates);
-        view.members = members.iter().map(|member| Output::flat(member)).collect();
+        view.members = members.iter().map(Output::flat).collect();
         let expected: Vec<f64> = (0..n)
             .map(|row| {
                 let variance = |output: usize| {

@@ -1,4 +1,5 @@
 //! Draws against their law.
+#![expect(clippy::float_cmp, reason = "the very same numbers are meant")]
 
 use super::super::test_support::{distributions, ids, probabilities, select_by, view};
 use super::super::{SelectRequest, Selection, select};
