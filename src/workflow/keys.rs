@@ -372,7 +372,9 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
 
 /// How the first batch is picked: by class, at random, or by a strategy that needs no model.
 fn cold_start(reader: &mut Reader<'_>, mode: Mode) -> ColdStart {
-    let per_class = reader.whole(("selector", "seed_per_class"), 1..=COUNT_MAX);
+    let per_class = reader
+        .whole(("selector", "seed_per_class"), 1..=COUNT_MAX)
+        .filter(|_| !reader.is_moot(("selector", "seed_per_class"), ("selector", "seed_batch")));
     let samples = reader.whole(("selector", "seed_batch"), 1..=COUNT_MAX);
     if let Some(strategy) = strategy(reader, ("selector", "cold_start")) {
         return ColdStart::Strategy(strategy, samples.unwrap_or(20));

@@ -31,6 +31,13 @@ impl<'a> Reader<'a> {
         self.entry(key).is_some()
     }
 
+    /// Whether the file gives the key and an override of `by` makes it moot: `--set trainer.graph=softmax` speaks of another
+    /// graph than the one that the file's `hidden` belongs to.
+    pub(super) fn is_moot(&self, key: Key, by: Key) -> bool {
+        let is_override = |key| self.entry(key).map(|entry| entry.line.is_none());
+        is_override(key) == Some(false) && is_override(by) == Some(true)
+    }
+
     /// Reports a problem with the value of `key`.
     pub(super) fn refuse(&mut self, key: Key, message: &str) {
         let (table, name) = key;

@@ -188,13 +188,16 @@ fn production(definition: &Definition, reader: &mut Reader<'_>) {
 
 fn training(definition: &Definition, reader: &mut Reader<'_>) {
     let trainer = &definition.trainer;
-    if trainer.graph == GraphSpec::Softmax && reader.has(("trainer", "hidden")) {
+    let stands = |reader: &Reader<'_>, key, by| reader.has(key) && !reader.is_moot(key, by);
+    let (hidden, graph) = (("trainer", "hidden"), ("trainer", "graph"));
+    if trainer.graph == GraphSpec::Softmax && stands(reader, hidden, graph) {
         reader.contradiction(
             &[("trainer", "hidden"), ("trainer", "graph")],
             "softmax has no hidden layers; remove the key, or set graph = \"mlp\"",
         );
     }
-    if trainer.optimizer == OptimizerSpec::Adam && reader.has(("trainer", "momentum")) {
+    let (momentum, optimizer) = (("trainer", "momentum"), ("trainer", "optimizer"));
+    if trainer.optimizer == OptimizerSpec::Adam && stands(reader, momentum, optimizer) {
         reader.contradiction(
             &[("trainer", "momentum"), ("trainer", "optimizer")],
             "momentum belongs to sgd; remove the key, or set optimizer = \"sgd\"",
@@ -202,7 +205,7 @@ fn training(definition: &Definition, reader: &mut Reader<'_>) {
     }
     if !matches!(trainer.schedule, ScheduleSpec::Step { .. }) {
         for key in [("trainer", "step_every"), ("trainer", "step_factor")] {
-            if reader.has(key) {
+            if stands(reader, key, ("trainer", "schedule")) {
                 reader.contradiction(
                     &[key, ("trainer", "schedule")],
                     "belongs to the step schedule; remove the key, or set schedule = \"step\"",
@@ -229,7 +232,15 @@ fn training(definition: &Definition, reader: &mut Reader<'_>) {
 fn limits(definition: &Definition, reader: &mut Reader<'_>) {
     let per_class = ("selector", "seed_per_class");
     let seed_batch = ("selector", "seed_batch");
-    if reader.has(per_class) && reader.has(seed_batch) {
+    let cold_start = ("selector", "cold_start");
+    if reader.has(per_class) && reader.has(cold_start) && !reader.is_moot(per_class, cold_start) {
+        reader.contradiction(
+            &[cold_start, per_class],
+            "a strategy picks samples, not classes; say how many by seed_batch, and remove seed_per_class",
+        );
+    }
+    let moot = reader.is_moot(per_class, seed_batch);
+    if reader.has(per_class) && reader.has(seed_batch) && !moot {
         reader.contradiction(
             &[seed_batch, per_class],
             "seed_per_class and seed_batch both say how the first batch is drawn; keep one",

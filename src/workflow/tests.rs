@@ -29,6 +29,16 @@ fn shipped(name: &str) -> PathBuf {
 }
 
 #[test]
+fn an_override_of_the_graph_makes_what_belongs_to_the_file_s_graph_moot() {
+    let to_softmax = set(&[("trainer.graph", "softmax"), ("trainer.optimizer", "sgd")]);
+    let found = load(&shipped("digits.toml"), &to_softmax).expect("a good workflow");
+    assert_eq!(found.trainer.graph, GraphSpec::Softmax);
+    let both = set(&[("trainer.graph", "softmax"), ("trainer.hidden", "[8]")]);
+    let error = load(&shipped("digits.toml"), &both).expect_err("both are meant");
+    assert!(error.to_string().contains("softmax has no hidden layers"), "{error}");
+}
+
+#[test]
 fn a_workflow_that_says_little_has_sensible_defaults() {
     let found = parse(MINIMAL, "w.toml", &[]).expect("a good workflow");
     assert_eq!((found.run.mode, found.run.seed, found.pool.seed), (Mode::Development, 0, 0));
@@ -123,7 +133,7 @@ w.toml:11: pool.classes: the class \"cat\" is listed twice; remove one
 w.toml:13: unknown table [selektor]; did you mean [selector]?
 w.toml:17: selector.batch: 0 given, but a whole number from 1 to 1000000 is expected
 w.toml:18: unknown key `target` in [selector]; it belongs under [kpi]
-w.toml:19: selector.model: \"prodution\" is neither \"production\" nor the path of an .onnx file
+w.toml:19: selector.model: \"prodution\" is neither \"production\", \"pool\" nor the path of an .onnx file
 w.toml:22: retry.backoff: \"10 parsecs\" given, but a whole number with its unit in quotes (\"500ms\", \"30s\", \"2m\", \"1h\") is expected
 w.toml:23: retry.lease: 30 given, but a whole number with its unit in quotes (\"500ms\", \"30s\", \"2m\", \"1h\") is expected
 w.toml: kpi.target: missing; what must be reached, for example target = 0.95"

@@ -65,7 +65,8 @@ fn the_result_is_the_same_on_any_number_of_threads_and_is_what_run_measures() {
     let status = folder.gleaner(&["status", "--json"]).output().unwrap();
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
     let last = &status["cycles"][1];
-    let line = format!("margin,8,{},{}\n", last["labelled"], last["acceptance"]["value"]);
+    let value = last["acceptance"]["value"].as_f64().unwrap();
+    let line = format!("margin,8,{},{value}\n", last["labelled"]);
     let results = fs::read_to_string(folder.path("one/results.csv")).unwrap();
     assert!(results.ends_with(&line), "{line}: {results}");
 }
