@@ -68,13 +68,6 @@ fn beside_a_bare_loop(what: &str, model: &Path, pool: &Matrix) {
             verdict(share >= 0.95)
         );
     }
-<<<<<<< HEAD
-    let found = seconds(|| _ = black_box(pipeline(pool, AUTOMATIC, &mut predictors)));
-    println!("  batch size found by a warm-up, which is counted: {:.0} ms", found * 1e3);
-    let mut several = load(model, pool, 2);
-    let two = (0..ROUNDS)
-        .map(|_| seconds(|| _ = black_box(pipeline(pool, 256, &mut several))))
-=======
     let found = seconds(|| {
         black_box(pipeline(pool, AUTOMATIC, &mut predictors));
     });
@@ -86,7 +79,6 @@ fn beside_a_bare_loop(what: &str, model: &Path, pool: &Matrix) {
                 black_box(pipeline(pool, 256, &mut several));
             })
         })
->>>>>>> inference
         .fold(f64::INFINITY, f64::min);
     println!(
         "  two sessions, batches of 256: {:.3} million rows/s",
