@@ -13,6 +13,7 @@
 //! | [`reactor`] | what a step is given and what it answers |
 //! | [`reactors`] | the six built-in steps, one file each |
 //! | `candidates`, `spool` | what may be picked; what a model said of it |
+//! | `feasible` | whether a workflow can run as it stands, before anything is recorded |
 //! | `live_run` | a run in memory, folded from its log |
 //! | [`status`], [`notice`] | what is seen from outside |
 //! | [`clock`] | the door for time and ids |
@@ -22,6 +23,7 @@ mod candidates;
 pub mod clock;
 mod dispatch;
 mod error;
+mod feasible;
 mod live_run;
 pub mod notice;
 pub mod reactor;
@@ -33,7 +35,7 @@ use crate::artifacts::Artifacts;
 use crate::data_selector::{Memory, Strategy};
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
-use crate::domain::definition::{ColdStart, Definition, SelectorModel};
+use crate::domain::definition::Definition;
 use crate::domain::event::{CycleCancelled, RunStarted};
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
 use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
@@ -119,10 +121,7 @@ impl Engine {
         let folder = folder.to_path_buf();
         let (definition, folder, pool) = blocking(move || {
             let pool = Pool::load(&definition.pool, &folder)?;
-            check_against_pool(&definition, &pool)?;
-            if let SelectorModel::File(file) = &definition.selector.model {
-                reactors::check_model(&folder.join(file), &definition, &pool, inner.install)?;
-            }
+            feasible::check(&definition, &folder, &pool, &inner.strategies, inner.install)?;
             inner.artifacts.put(&definition.canonical_bytes())?;
             Ok::<_, EngineError>((definition, folder, pool))
         })
@@ -491,38 +490,6 @@ impl Inner {
     fn tell(&self, notice: Notice) {
         let _ = self.notices.send(notice); // nobody watching is fine
     }
-}
-
-/// Whether the workflow can be run on this pool at all: what only the two together show.
-fn check_against_pool(definition: &Definition, pool: &Pool) -> Result<(), EngineError> {
-    let (split, classes) = (pool.split(), pool.classes().len());
-    let candidates = split.train.len();
-    let cold = match &definition.selector.cold_start {
-        ColdStart::PerClass(count) => count.saturating_mul(classes),
-        ColdStart::Random(count) | ColdStart::Strategy(_, count) => *count,
-    };
-    let problem = if candidates == 0 {
-        "the pool has no samples to choose from: lower pool.validation and pool.test".to_owned()
-    } else if definition.selector.batch > candidates {
-        let batch = definition.selector.batch;
-        format!(
-            "selector.batch is {batch}, but the pool has only {candidates} samples to choose from"
-        )
-    } else if cold > candidates {
-        format!(
-            "the first batch needs {cold} samples, but the pool has only {candidates} to choose from"
-        )
-    } else if let Some(most) = definition.stop.max_labels.filter(|most| cold > *most) {
-        format!("the first batch needs {cold} labels, but stop.max_labels is {most}")
-    } else if split.validation.is_empty() {
-        "the pool has no validation samples, which choose the production model: raise pool.validation"
-            .to_owned()
-    } else if classes < 2 {
-        format!("the class list has {classes} entries, a classifier needs at least 2")
-    } else {
-        return Ok(());
-    };
-    Err(EngineError::Contradiction { problem })
 }
 
 /// Runs `work` where it may block.

@@ -18,7 +18,7 @@ use crate::domain::job::JobKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) use scoring::check_model;
+pub(super) use scoring::{check_backbone, check_model};
 
 /// The built-in reactor of each kind of job, for hosts that want to wrap one.
 #[must_use]

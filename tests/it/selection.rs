@@ -3,7 +3,7 @@
 use crate::bad_input::model;
 use crate::support::{finish, workflow, workflows};
 use gleaner::artifacts::Artifacts;
-use gleaner::data_selector::Evidence;
+use gleaner::data_selector::{Evidence, Needs, Plan, SelectorError, Strategy, View};
 use gleaner::domain::digest::Digest;
 use gleaner::domain::event::{Arm, BatchSelected, Event, Pick};
 use gleaner::domain::ids::CycleNumber;
@@ -149,6 +149,82 @@ async fn a_cold_start_may_be_a_strategy_that_needs_no_model() {
         let samples = |picks: &[Pick]| picks.iter().map(|p| p.sample.clone()).collect::<Vec<_>>();
         assert_eq!(samples(&again.picks), samples(&first.picks));
     }
+}
+
+#[tokio::test]
+async fn what_a_strategy_lacks_is_told_before_anything_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    for (set, text) in [
+        (vec![("selector.strategy", "bald")], "the strategy bald needs a committee"),
+        (vec![("selector.strategy", "cost_aware")], "name their column in pool.seconds_column"),
+        (vec![("selector.strategy", "output(name=loss)")], "needs output `loss`"),
+        (vec![("selector.strategy", "custom(name=mine)")], "a strategy of another program"),
+        (vec![("selector.model", "pool")], "name their file in pool.predictions"),
+        (vec![("selector.cold_start", "margin")], "before the first training there is no model"),
+        (
+            vec![
+                ("selector.strategy", "bald"),
+                ("selector.committee", "checkpoints"),
+                ("trainer.checkpoints", "1"),
+            ],
+            "raise trainer.checkpoints",
+        ),
+    ] {
+        let store = Arc::new(MemoryStore::default());
+        let artifacts = Artifacts::open(folder.path()).unwrap();
+        let engine = Engine::builder(Arc::clone(&store) as Arc<dyn Store>, artifacts).build();
+        let refused = engine.start(workflow("digits.toml", &set), &workflows()).await;
+        let error = refused.expect_err(text).to_string();
+        assert!(error.contains(text), "{error}");
+        assert!(engine.runs().await.unwrap().is_empty());
+    }
+}
+
+/// Prefers the last ids.
+struct Last;
+
+impl Strategy for Last {
+    fn needs(&self) -> Needs {
+        Needs::nothing()
+    }
+
+    fn plan<'v>(&'v self, _: &'v View<'v>, _: usize) -> Result<Plan<'v>, SelectorError> {
+        Ok(Plan::scores(|rows| Ok(rows.map(|index| index as f64).collect())))
+    }
+}
+
+#[tokio::test]
+async fn a_host_brings_a_strategy_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::default());
+    let artifacts = Artifacts::open(folder.path()).unwrap();
+    let shared = Arc::clone(&store) as Arc<dyn Store>;
+    let engine = Engine::builder(shared, artifacts).strategy("last", Last).build();
+    let set = [
+        ("selector.strategy", "custom(name=last)"),
+        ("selector.batch", "1"),
+        ("stop.max_cycles", "2"),
+        ("trainer.epochs", "1"),
+    ];
+    let run = engine.start(workflow("digits.toml", &set), &workflows()).await.unwrap();
+    finish(&engine, run).await;
+    let log = store.read_cycles(run, CycleNumber(2), 1000).await.unwrap();
+    let picked = log.iter().find_map(|recorded| match &recorded.event {
+        Event::BatchSelected(batch) => Some(batch),
+        Event::RunStarted(_)
+        | Event::CycleStarted(_)
+        | Event::Annotated(_)
+        | Event::KpiChecked(_)
+        | Event::Trained(_)
+        | Event::ModelSelected(_)
+        | Event::CycleEnded(_)
+        | Event::CycleFailed(_)
+        | Event::CycleCancelled(_)
+        | Event::RunEnded(_) => None,
+    });
+    let picked = picked.unwrap();
+    assert_eq!(picked.strategy, "custom(name=last)");
+    assert!(picked.picks[0].sample.as_str() >= "digits-1790", "{}", picked.picks[0].sample);
 }
 
 #[tokio::test]

@@ -164,15 +164,32 @@ pub(super) fn load(
     inference::load(&options(path, definition, pool, install))
 }
 
-/// Whether a model file of the user's can serve this workflow: it is loaded and scores one sample.
+/// Whether a model file of the user's can serve this workflow: it is loaded and scores one sample, and has these outputs.
 pub(in crate::engine) fn check_model(
     path: &Path,
     definition: &Definition,
     pool: &Pool,
     install: InstallPolicy,
+    outputs: &[&str],
 ) -> Result<(), EngineError> {
-    let mut predictor = load(path, definition, pool, install)?;
-    predictor.predict(&pool.gather(&[0])?)?;
+    let options = LoadOptions { outputs, ..options(path, definition, pool, install) };
+    inference::load(&options)?.predict(&pool.gather(&[0])?)?;
+    Ok(())
+}
+
+/// Whether a model file of the user's gives embeddings of this pool's samples.
+pub(in crate::engine) fn check_backbone(
+    path: &Path,
+    definition: &Definition,
+    pool: &Pool,
+    install: InstallPolicy,
+) -> Result<(), EngineError> {
+    let options = LoadOptions {
+        scores: Scores::Unused,
+        outputs: &["embedding"],
+        ..options(path, definition, pool, install)
+    };
+    inference::load(&options)?.predict(&pool.gather(&[0])?)?;
     Ok(())
 }
 
