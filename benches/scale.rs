@@ -276,7 +276,9 @@ fn child(strategy: &str, candidates: usize, batch: usize, file: Option<&Path>) {
         }
         None => Output::flat(Matrix::new(candidates, cols, embeddings(0..candidates)).unwrap()),
     };
-    let view = View::new(Numbered(candidates), 7, CycleNumber(1)).with(name, output);
+    let nothing = Matrix::new(0, cols, vec![]).unwrap();
+    let mut view = View::new(Numbered(candidates), 7, CycleNumber(1)).with(name, output);
+    view.labelled.outputs.insert(name, std::borrow::Cow::Borrowed(&nothing));
     let start = Instant::now();
     match pick(strategy, &view, batch) {
         Ok(found) => {
