@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 pub struct Pipeline<'a> {
     /// The rows; reading them may be costly. Some rows only: a [`Subset`](crate::domain::rows::Subset).
     pub source: &'a dyn Rows,
-    /// Rows per call of the runtime; a few hundred suit a processor. [`AUTOMATIC`](super::AUTOMATIC): the size with which
+    /// Rows per call of the runtime; a few hundred suit a processor. [`AUTOMATIC`]: the size with which
     /// the first predictor gets through the first rows fastest.
     pub batch: usize,
     /// Threads that only read ahead. Whoever runs a model and finds nothing read reads for itself, so 0 is right where
