@@ -278,7 +278,7 @@ fn child(strategy: &str, candidates: usize, batch: usize, file: Option<&Path>) {
     };
     let nothing = Matrix::new(0, cols, vec![]).unwrap();
     let mut view = View::new(Numbered(candidates), 7, CycleNumber(1)).with(name, output);
-    view.labelled.outputs.insert(name, std::borrow::Cow::Borrowed(&nothing));
+    view.labelled.outputs.insert(name, Cow::Borrowed(&nothing));
     let start = Instant::now();
     match pick(strategy, &view, batch) {
         Ok(found) => {

@@ -119,6 +119,31 @@ impl<'a> Database<'a> {
         )
     }
 
+    /// Whether `sql` could be answered: it is one read-only SELECT of columns that there are. Nothing is run.
+    ///
+    /// # Errors
+    /// [`SelectorError::Query`].
+    pub fn check(&self, sql: &str) -> Result<(), SelectorError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.late.store(false, Ordering::Relaxed);
+        self.prepare(&connection, sql).map(drop)
+    }
+
+    fn prepare<'c>(
+        &self,
+        connection: &'c Connection,
+        sql: &str,
+    ) -> Result<Statement<'c>, SelectorError> {
+        let statement = connection.prepare(sql).map_err(|error| self.explain(sql, &error))?;
+        if statement.is_explain() != 0 || !statement.readonly() || statement.column_count() == 0 {
+            let word = sql.split_whitespace().next().unwrap_or_default().to_uppercase();
+            let problem = format!("{word} is no SELECT; one read-only SELECT is answered");
+            return Err(self.refuse(sql, problem));
+        }
+        Ok(statement)
+    }
+
     fn rows(&self, statement: &mut Statement<'_>, sql: &str) -> Result<Answer, SelectorError> {
         let mut answer = Answer::default();
         let mut seen = HashSet::new();
@@ -181,14 +206,7 @@ impl Queries for Database<'_> {
                 }
             });
             let _done = done; // dropped at the end, which ends the wait
-            let mut statement =
-                connection.prepare(sql).map_err(|error| self.explain(sql, &error))?;
-            if statement.is_explain() != 0 || !statement.readonly() || statement.column_count() == 0
-            {
-                let word = sql.split_whitespace().next().unwrap_or_default().to_uppercase();
-                let problem = format!("{word} is no SELECT; one read-only SELECT is answered");
-                return Err(self.refuse(sql, problem));
-            }
+            let mut statement = self.prepare(&connection, sql)?;
             self.rows(&mut statement, sql)
         })
     }

@@ -28,6 +28,9 @@ pub(super) fn check(
     let selector = &definition.selector;
     let needs = needs_of(&selector.strategy, own)?;
     check_needs(&selector.strategy, &needs, definition, pool)?;
+    #[cfg(feature = "sql")]
+    super::reactors::check_queries(definition, folder, pool)
+        .map_err(|error| refuse(error.to_string()))?;
     if let ColdStart::Strategy(strategy, _) = &selector.cold_start {
         check_cold_start(strategy, &needs_of(strategy, own)?)?;
     }

@@ -18,6 +18,8 @@ use crate::domain::job::JobKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[cfg(feature = "sql")]
+pub(super) use queried::check_queries;
 pub(super) use scoring::{check_backbone, check_model};
 
 /// The built-in reactor of each kind of job, for hosts that want to wrap one.

@@ -160,6 +160,11 @@ async fn what_a_strategy_lacks_is_told_before_anything_is_recorded() {
         (vec![("selector.strategy", "output(name=loss)")], "needs output `loss`"),
         (vec![("selector.strategy", "custom(name=mine)")], "a strategy of another program"),
         (vec![("selector.model", "pool")], "name their file in pool.predictions"),
+        (vec![("selector.strategy", "query(sql=\"SELEC id\")")], "near \"SELEC\": syntax error"),
+        (
+            vec![("selector.strategy", "where(margin, sql=\"SELECT idd FROM samples\")")],
+            "no such column: idd; there are samples(id,",
+        ),
         (vec![("selector.cold_start", "margin")], "before the first training there is no model"),
         (
             vec![

@@ -1,6 +1,7 @@
 //! What queries see: the pool's metadata and the run's own state, a row for each sample that may be trained on.
 
 use crate::data_selector::{Database, QueryLimits, SampleIds, Samples, SelectorError};
+use crate::domain::definition::Definition;
 use crate::domain::event::Label;
 use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
@@ -11,6 +12,7 @@ use crate::engine::reactor::Step;
 use crate::engine::resolve;
 use crate::pool::Pool;
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
 /// The samples of the training part and what is known of them.
@@ -80,6 +82,40 @@ impl<'a> Queried<'a> {
         };
         Database::open(samples, &[], file.as_deref(), limits)
     }
+}
+
+/// Refuses a query that could never be answered: it is held against the columns alone.
+pub(in crate::engine) fn check_queries(
+    definition: &Definition,
+    folder: &Path,
+    pool: &Pool,
+) -> Result<(), SelectorError> {
+    let queries = definition.selector.strategy.walk();
+    let queries: Vec<&str> = queries.into_iter().filter_map(|part| part.text("sql")).collect();
+    if queries.is_empty() {
+        return Ok(());
+    }
+    let nothing = Runs::default();
+    let mut columns = Table { rows: 0, columns: kept(pool.metadata(), &nothing) };
+    let mut add = |name: &str, column| {
+        if columns.column(name).is_none() {
+            columns.columns.push((name.to_owned(), column));
+        }
+    };
+    for name in ["labelled", "cycle"] {
+        add(name, Column::Whole(Vec::new()));
+    }
+    for name in ["label", "predicted"] {
+        add(name, Column::Text(Vec::new()));
+    }
+    for name in ["confidence", "score"] {
+        add(name, Column::Number(Vec::new()));
+    }
+    let ids: &[SampleId] = &[];
+    let samples = Samples { ids: &ids, candidates: &nothing, columns: &columns };
+    let file = definition.selector.database.as_deref().map(|file| resolve(folder, file));
+    let database = Database::open(samples, &[], file.as_deref(), QueryLimits::default())?;
+    queries.into_iter().try_for_each(|sql| database.check(sql))
 }
 
 impl SampleIds for Queried<'_> {
