@@ -336,7 +336,10 @@ fn an_output_that_is_needed_and_missing_is_refused_in_words() {
         assert!(error.contains(words), "{error}");
     }
     for told in each(&model, |options| outputs(&options).unwrap()) {
-        assert_eq!(told, [Output { name: "logits".into(), shape: Some(vec![Some(3)]) }]);
+        let [Output { name, shape }] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(name, "logits");
+        // onnxruntime knows the shape; tract works it out only when it runs.
+        assert!(shape.as_ref().is_none_or(|shape| *shape == [Some(3)]), "{shape:?}");
     }
 }
 
