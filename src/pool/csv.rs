@@ -3,10 +3,9 @@
 //! Every column that is not the label, the id, metadata or seconds is a feature. Cells are trimmed; an empty label means
 //! "not known yet". Rows are streamed into one matrix in memory: a pool that is too large for that is an `.npy` file.
 
-use super::ids::{self, Ids};
 use super::labels::{ClassList, Labels};
 use super::metadata::{self, Extras};
-use super::source::{Raw, Skipped, open, scaled};
+use super::source::{InFile, Raw, Skipped, open, scaled};
 use super::{PoolError, shortened};
 use crate::domain::definition::PoolSpec;
 use crate::domain::ids::SampleId;
@@ -80,35 +79,10 @@ pub(super) fn read(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
         };
         return Err(PoolError::Empty { file, what });
     }
-    let mut features = Matrix::new(numbers.len(), width, data).unwrap_or_default();
-    let classes = classes.finish(&mut labels);
+    let features = Matrix::new(numbers.len(), width, data).unwrap_or_default();
     let line = |row: usize| line_of(path, offsets.get(row).copied().unwrap_or_default());
-    let (ids, order) = if columns.id.is_none() {
-        (Ids::generated(path, numbers), None)
-    } else {
-        let order = ids::order(path, &ids, line)?;
-        features = features.select_rows(&order);
-        labels.reorder(&order);
-        let ids = order.iter().filter_map(|&row| ids.get(row).cloned()).collect();
-        // Rows of the file, for whatever else goes by them.
-        let in_file: Vec<usize> = numbers.iter().collect();
-        let of_file = order.iter().filter_map(|&row| in_file.get(row).copied()).collect();
-        (Ids::Listed(ids), Some((order, of_file)))
-    };
-    let (order, of_file) = order.unzip();
-    let (metadata, seconds) = extras.finish(order.as_deref());
-    Ok(Raw {
-        ids,
-        features: Box::new(features),
-        shape: vec![width],
-        labels,
-        classes,
-        metadata,
-        seconds,
-        rows_in_file: row,
-        order: of_file,
-        skipped,
-    })
+    InFile { ids, numbers, features, labels, classes, extras, rows_in_file: row, skipped }
+        .by_id(spec, path, line)
 }
 
 /// A row that is being read.

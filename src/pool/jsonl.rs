@@ -3,10 +3,9 @@
 //! Only where each line begins is kept in memory, 8 bytes a sample, beside ids and labels: lines are read again when their
 //! features are asked for. Empty lines are no samples.
 
-use super::ids::{self, Ids};
 use super::labels::{ClassList, Labels};
 use super::metadata::{self, Extras};
-use super::source::{Raw, Skipped, Source, Steady, cut, scaled};
+use super::source::{InFile, Raw, Skipped, Source, Steady, cut, scaled};
 use super::{PoolError, text};
 use crate::domain::definition::PoolSpec;
 use crate::domain::ids::SampleId;
@@ -193,34 +192,10 @@ pub(super) fn read(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
     if numbers.is_empty() {
         return Err(PoolError::bad(name, "no samples in it; a JSON object a line is expected"));
     }
-    let mut features = Lines { file, field, cols: width.unwrap_or_default(), places };
-    let classes = classes.finish(&mut labels);
-    let (ids, order) = if spec.id_column.is_none() {
-        (Ids::generated(path, numbers), None)
-    } else {
-        let order = ids::order(path, &ids, |row| lines.get(row).copied().unwrap_or_default())?;
-        features.reorder(&order);
-        labels.reorder(&order);
-        let ids = order.iter().filter_map(|&row| ids.get(row).cloned()).collect();
-        let in_file: Vec<usize> = numbers.iter().collect();
-        let of_file = order.iter().filter_map(|&row| in_file.get(row).copied()).collect();
-        (Ids::Listed(ids), Some((order, of_file)))
-    };
-    let (order, of_file) = order.unzip();
-    let (metadata, seconds) = extras.finish(order.as_deref());
-    let shape = vec![features.cols];
-    Ok(Raw {
-        ids,
-        features: Box::new(features),
-        shape,
-        labels,
-        classes,
-        metadata,
-        seconds,
-        rows_in_file: row,
-        order: of_file,
-        skipped,
-    })
+    let features = Lines { file, field, cols: width.unwrap_or_default(), places };
+    let line = |row: usize| lines.get(row).copied().unwrap_or_default();
+    InFile { ids, numbers, features, labels, classes, extras, rows_in_file: row, skipped }
+        .by_id(spec, path, line)
 }
 
 fn object(line: &[u8]) -> Result<Map<String, Value>, String> {

@@ -4,10 +4,9 @@
 //! names one column with lists. Rows are streamed into one matrix in memory. The only file that names the library, and
 //! without Arrow, whose build would cost more than what is read here.
 
-use super::ids::{self, Ids};
 use super::labels::{ClassList, Labels};
 use super::metadata::{self, Extras};
-use super::source::{Raw, Skipped, open, scaled};
+use super::source::{InFile, Raw, Skipped, open, scaled};
 use super::{PoolError, shortened};
 use crate::domain::definition::PoolSpec;
 use crate::domain::ids::SampleId;
@@ -40,7 +39,7 @@ fn read_rows(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
     let columns: Vec<&str> = schema.iter().map(|column| column.name()).collect();
     check_columns(spec, &name, &columns)?;
     let mut classes = ClassList::new(&spec.classes);
-    let (mut ids, mut places, mut data) = (vec![], vec![], vec![]);
+    let (mut ids, mut data) = (vec![], vec![]);
     let (mut labels, mut numbers) = (Labels::default(), Runs::default());
     let (mut extras, mut skipped) = (Extras::new(spec), Skipped::default());
     let (mut width, mut at) = (None, 0_usize);
@@ -67,7 +66,6 @@ fn read_rows(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
                 extras.push(sample.metadata, sample.seconds);
                 if let Some(id) = sample.id {
                     ids.push(id);
-                    places.push(at);
                 }
                 numbers.push(at..at + 1);
             }
@@ -81,33 +79,11 @@ fn read_rows(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
     if numbers.is_empty() {
         return Err(PoolError::bad(&name, "no samples in it; at least one row is expected"));
     }
-    let width = width.unwrap_or_default();
-    let mut features = Matrix::new(numbers.len(), width, data).unwrap_or_default();
-    let classes = classes.finish(&mut labels);
-    let (ids, order) = if spec.id_column.is_none() {
-        (Ids::generated(path, numbers), None)
-    } else {
-        let order = ids::order(path, &ids, |row| places.get(row).map_or(0, |&row| row as u64))?;
-        features = features.select_rows(&order);
-        labels.reorder(&order);
-        let ids = order.iter().filter_map(|&row| ids.get(row).cloned()).collect();
-        let of_file = order.iter().filter_map(|&row| places.get(row).copied()).collect();
-        (Ids::Listed(ids), Some((order, of_file)))
-    };
-    let (order, of_file) = order.unzip();
-    let (metadata, seconds) = extras.finish(order.as_deref());
-    Ok(Raw {
-        ids,
-        features: Box::new(features),
-        shape: vec![width],
-        labels,
-        classes,
-        metadata,
-        seconds,
-        rows_in_file: at,
-        order: of_file,
-        skipped,
-    })
+    let features = Matrix::new(numbers.len(), width.unwrap_or_default(), data).unwrap_or_default();
+    let in_file: Vec<usize> = numbers.iter().collect();
+    let line = |row: usize| in_file.get(row).map_or(0, |&row| row as u64);
+    InFile { ids, numbers, features, labels, classes, extras, rows_in_file: at, skipped }
+        .by_id(spec, path, line)
 }
 
 /// Every column that the workflow names must be there.

@@ -1,12 +1,14 @@
 //! What a format hands on: rows that are read when they are needed, and what is known about each.
 
 use super::PoolError;
-use super::ids::Ids;
-use super::labels::Labels;
+use super::ids::{self, Ids};
+use super::labels::{ClassList, Labels};
+use super::metadata::Extras;
 use crate::domain::definition::{Broken, PoolSpec};
 use crate::domain::digest::Digest;
+use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
-use crate::domain::rows::{Rows, RowsError};
+use crate::domain::rows::{Rows, RowsError, Runs};
 use crate::domain::table::Table;
 use rayon::prelude::*;
 use std::fs::File;
@@ -47,6 +49,59 @@ pub(super) struct Raw {
     /// The row of the file that each row was; `None`: the same, or what a generated id says.
     pub(super) order: Option<Vec<usize>>,
     pub(super) skipped: Skipped,
+}
+
+/// What a reader has of a format whose rows may list their ids, in the order of the file.
+pub(super) struct InFile<S> {
+    /// The listed ids; none where ids are generated.
+    pub(super) ids: Vec<SampleId>,
+    /// The row of the file that each sample was.
+    pub(super) numbers: Runs,
+    pub(super) features: S,
+    pub(super) labels: Labels,
+    pub(super) classes: ClassList,
+    pub(super) extras: Extras,
+    /// The number of rows of the file, broken ones included.
+    pub(super) rows_in_file: usize,
+    pub(super) skipped: Skipped,
+}
+
+impl<S: Source + 'static> InFile<S> {
+    /// The same in the order of ids, which are listed if `spec` names their column; `line` tells where a sample stands.
+    pub(super) fn by_id(
+        mut self,
+        spec: &PoolSpec,
+        path: &Path,
+        line: impl Fn(usize) -> u64,
+    ) -> Result<Raw, PoolError> {
+        let classes = self.classes.finish(&mut self.labels);
+        let (ids, order) = if spec.id_column.is_none() {
+            (Ids::generated(path, self.numbers), None)
+        } else {
+            let order = ids::order(path, &self.ids, line)?;
+            self.features.reorder(&order);
+            self.labels.reorder(&order);
+            let ids = order.iter().filter_map(|&row| self.ids.get(row).cloned()).collect();
+            // Rows of the file, for whatever else goes by them.
+            let in_file: Vec<usize> = self.numbers.iter().collect();
+            let of_file = order.iter().filter_map(|&row| in_file.get(row).copied()).collect();
+            (Ids::Listed(ids), Some((order, of_file)))
+        };
+        let (order, of_file) = order.unzip();
+        let (metadata, seconds) = self.extras.finish(order.as_deref());
+        Ok(Raw {
+            ids,
+            shape: vec![self.features.cols()],
+            features: Box::new(self.features),
+            labels: self.labels,
+            classes,
+            metadata,
+            seconds,
+            rows_in_file: self.rows_in_file,
+            order: of_file,
+            skipped: self.skipped,
+        })
+    }
 }
 
 /// Samples that were left out because they could not be read.
