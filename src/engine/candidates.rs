@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// The candidates of a cycle, in the pool's order of ids.
+/// Some rows of a pool by their ids, in the pool's order.
 pub(super) struct Candidates<'a> {
     pool: &'a Pool,
     rows: Runs,
@@ -20,7 +20,19 @@ impl<'a> Candidates<'a> {
         Self { pool, rows: pool.candidates(labels.keys()) }
     }
 
-    /// The pool's rows of the candidates.
+    /// Everything that may be trained on, labelled or not.
+    #[cfg(feature = "sql")]
+    pub(super) fn and_labelled(pool: &'a Pool) -> Self {
+        Self { pool, rows: pool.split().train.clone() }
+    }
+
+    /// Nothing.
+    #[cfg(feature = "sql")]
+    pub(super) fn none(pool: &'a Pool) -> Self {
+        Self { pool, rows: Runs::default() }
+    }
+
+    /// The pool's rows of them.
     pub(super) const fn rows(&self) -> &Runs {
         &self.rows
     }

@@ -1,25 +1,25 @@
 //! What queries see: the pool's metadata and the run's own state, a row for each sample that may be trained on.
 
 use crate::data_selector::{Database, QueryLimits, SampleIds, Samples, SelectorError};
-use crate::domain::definition::Definition;
+use crate::domain::definition::{Definition, SelectorSpec};
 use crate::domain::event::Label;
 use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::domain::rows::Runs;
+use crate::domain::state::Known;
 use crate::domain::table::{Column, Table};
 use crate::engine::candidates::Candidates;
 use crate::engine::reactor::Step;
 use crate::engine::resolve;
 use crate::pool::Pool;
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 /// The samples of the training part and what is known of them.
 pub(super) struct Queried<'a> {
-    pool: &'a Pool,
-    rows: &'a Runs,
-    /// The places of the candidates among the rows.
+    samples: Candidates<'a>,
+    /// The places of the candidates among the samples.
     candidates: Runs,
     columns: Table,
 }
@@ -37,16 +37,25 @@ impl<'a> Queried<'a> {
         candidates: &Candidates<'_>,
         probabilities: Option<&Matrix>,
     ) -> Self {
-        let pool = &*step.pool;
-        let rows = &pool.split().train;
-        let places: Runs = candidates.rows().iter().filter_map(|row| rows.place_of(row)).collect();
+        let samples = Candidates::and_labelled(&step.pool);
+        let of_samples = |row| samples.rows().place_of(row);
+        let places = candidates.rows().iter().filter_map(of_samples).collect();
+        Self::of(&step.pool, samples, places, &step.run.labels, probabilities)
+    }
+
+    fn of(
+        pool: &'a Pool,
+        samples: Candidates<'a>,
+        candidates: Runs,
+        labels: &BTreeMap<SampleId, Known>,
+        probabilities: Option<&Matrix>,
+    ) -> Self {
+        let rows = samples.rows();
         let mut labelled = vec![Some(0); rows.len()];
         let mut label: Vec<Option<Box<str>>> = vec![None; rows.len()];
         let mut cycle = vec![None; rows.len()];
-        for (sample, known) in &step.run.labels {
-            let Some(place) = pool.index_of(sample).and_then(|row| rows.place_of(row)) else {
-                continue;
-            };
+        for (sample, known) in labels {
+            let Some(place) = samples.find(sample.as_str()) else { continue };
             let Label::Class(class) = known.label;
             set(&mut labelled, place, Some(1));
             set(&mut label, place, class_name(pool, class));
@@ -62,25 +71,26 @@ impl<'a> Queried<'a> {
         add("labelled", Column::Whole(labelled));
         add("label", Column::Text(label));
         add("cycle", Column::Whole(cycle));
-        let [predicted, confidence, score] = predictions(pool, rows.len(), &places, probabilities);
+        let [predicted, confidence, score] =
+            predictions(pool, rows.len(), &candidates, probabilities);
         add("predicted", predicted);
         add("confidence", confidence);
         add("score", score);
-        Self { pool, rows, candidates: places, columns }
+        Self { samples, candidates, columns }
     }
 
     /// The database of all this, and of the file that the workflow names.
-    pub(super) fn open(&'a self, step: &Step) -> Result<Database<'a>, SelectorError> {
-        let selector = &step.definition.selector;
-        let samples = Samples { ids: self, candidates: &self.candidates, columns: &self.columns };
-        let file = selector.database.as_deref().map(|file| resolve(&step.folder, file));
-        let limits = match selector.query_seconds {
-            Some(seconds) => {
-                QueryLimits { time: Duration::from_secs(seconds), ..QueryLimits::default() }
-            }
-            None => QueryLimits::default(),
-        };
-        Database::open(samples, &[], file.as_deref(), limits)
+    pub(super) fn open(
+        &'a self,
+        selector: &SelectorSpec,
+        folder: &Path,
+    ) -> Result<Database<'a>, SelectorError> {
+        let samples =
+            Samples { ids: &self.samples, candidates: &self.candidates, columns: &self.columns };
+        let file = selector.database.as_deref().map(|file| resolve(folder, file));
+        let usual = QueryLimits::default();
+        let time = selector.query_seconds.map_or(usual.time, Duration::from_secs);
+        Database::open(samples, &[], file.as_deref(), QueryLimits { time, ..usual })
     }
 }
 
@@ -90,50 +100,16 @@ pub(in crate::engine) fn check_queries(
     folder: &Path,
     pool: &Pool,
 ) -> Result<(), SelectorError> {
-    let queries = definition.selector.strategy.walk();
+    let selector = &definition.selector;
+    let queries = selector.strategy.walk();
     let queries: Vec<&str> = queries.into_iter().filter_map(|part| part.text("sql")).collect();
     if queries.is_empty() {
         return Ok(());
     }
-    let nothing = Runs::default();
-    let mut columns = Table { rows: 0, columns: kept(pool.metadata(), &nothing) };
-    let mut add = |name: &str, column| {
-        if columns.column(name).is_none() {
-            columns.columns.push((name.to_owned(), column));
-        }
-    };
-    for name in ["labelled", "cycle"] {
-        add(name, Column::Whole(Vec::new()));
-    }
-    for name in ["label", "predicted"] {
-        add(name, Column::Text(Vec::new()));
-    }
-    for name in ["confidence", "score"] {
-        add(name, Column::Number(Vec::new()));
-    }
-    let ids: &[SampleId] = &[];
-    let samples = Samples { ids: &ids, candidates: &nothing, columns: &columns };
-    let file = definition.selector.database.as_deref().map(|file| resolve(folder, file));
-    let database = Database::open(samples, &[], file.as_deref(), QueryLimits::default())?;
+    let (nobody, unlabelled) = (Candidates::none(pool), BTreeMap::new());
+    let queried = Queried::of(pool, nobody, Runs::default(), &unlabelled, None);
+    let database = queried.open(selector, folder)?;
     queries.into_iter().try_for_each(|sql| database.check(sql))
-}
-
-impl SampleIds for Queried<'_> {
-    fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn get(&self, index: usize) -> Cow<'_, str> {
-        self.rows.get(index).map_or(Cow::Borrowed(""), |row| self.pool.id(row))
-    }
-
-    fn find(&self, id: &str) -> Option<usize> {
-        self.rows.place_of(self.pool.index_of(&SampleId::from(id))?)
-    }
-
-    fn first_out_of_order(&self) -> Option<usize> {
-        None
-    }
 }
 
 fn set<T>(values: &mut [T], place: usize, value: T) {

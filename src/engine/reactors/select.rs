@@ -105,7 +105,8 @@ fn by_strategy(
     #[cfg(feature = "sql")]
     if needs.queries {
         queried = Queried::new(step, candidates, shown.probabilities()?.as_ref());
-        database = queried.open(step).map_err(StepError::permanent)?;
+        database =
+            queried.open(&step.definition.selector, &step.folder).map_err(StepError::permanent)?;
         view.queries = Some(&database);
     }
     view.memory = Some(&step.memory);
