@@ -263,17 +263,8 @@ fn numbers(reader: &mut Reader<'_>, key: Key, accepts: impl Fn(f64) -> bool) -> 
 
 /// A list of names that differ.
 fn names(reader: &mut Reader<'_>, key: Key) -> Vec<String> {
-    let name = |value: &Value| match value {
-        Value::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-        Value::Text(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Boolean(_)
-        | Value::List(_)
-        | Value::Other(_) => None,
-    };
     let expected = "a list of names in quotes, for example [\"camera\", \"hour\"],";
-    let Some(names) = reader.list(key, expected, name) else { return vec![] };
+    let Some(names) = reader.list(key, expected, Value::name) else { return vec![] };
     let mut seen = BTreeSet::new();
     if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
         reader.refuse(key, &format!("{twice:?} is listed twice; remove one"));
@@ -303,17 +294,8 @@ fn widths(reader: &mut Reader<'_>, key: Key) -> Option<Vec<usize>> {
 
 fn classes(reader: &mut Reader<'_>) -> Vec<String> {
     let key = ("pool", "classes");
-    let class = |value: &Value| match value {
-        Value::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-        Value::Text(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Boolean(_)
-        | Value::List(_)
-        | Value::Other(_) => None,
-    };
     let expected = "a list of names in quotes, for example [\"cat\", \"dog\"],";
-    let Some(classes) = reader.list(key, expected, class) else { return vec![] };
+    let Some(classes) = reader.list(key, expected, Value::name) else { return vec![] };
     let mut seen = BTreeSet::new();
     if let Some(twice) = classes.iter().find(|class| !seen.insert(*class)) {
         reader.refuse(key, &format!("the class {twice:?} is listed twice; remove one"));
@@ -427,15 +409,7 @@ fn committee(reader: &mut Reader<'_>) -> Committee {
 }
 
 fn onnx_file(value: &Value) -> Option<String> {
-    match value {
-        Value::Text(path) if path.ends_with(".onnx") => Some(path.clone()),
-        Value::Text(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Boolean(_)
-        | Value::List(_)
-        | Value::Other(_) => None,
-    }
+    value.text().filter(|path| path.ends_with(".onnx")).map(str::to_owned)
 }
 
 fn embedding(reader: &mut Reader<'_>) -> EmbeddingSource {

@@ -59,6 +59,25 @@ impl Value {
     }
 }
 
+impl Value {
+    /// Its text, where it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Integer(_)
+            | Self::Float(_)
+            | Self::Boolean(_)
+            | Self::List(_)
+            | Self::Other(_) => None,
+        }
+    }
+
+    /// Its text without blanks around it, where something is left.
+    pub(super) fn name(&self) -> Option<String> {
+        self.text().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+}
+
 /// As an error shows it: TOML, shortened.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
