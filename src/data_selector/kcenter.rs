@@ -1,6 +1,6 @@
 //! k-center greedy: no sample far from what is labelled.
 
-use super::memory::Distances;
+use super::memory::{self, Distances};
 use super::pairs::{self, Columns, LANES};
 use super::simd::{Kernel, dispatch};
 use super::strategy::{Chosen, Needs, Plan, Strategy};
@@ -50,8 +50,9 @@ impl Strategy for KCenter {
             self.output,
             if self.cosine { "angle" } else { "distance" }
         );
+        let prints = view.memory.map(|_| memory::prints(&points, cols)).unwrap_or_default();
         let remembered: Option<Distances> = view.memory.and_then(|memory| memory.take(&name));
-        let recalled = remembered.and_then(|known| known.recall(&points, cols, &centres));
+        let recalled = remembered.and_then(|known| known.recall(&prints, &centres));
         let (nearest, fresh) = match recalled {
             Some((nearest, fresh)) => (Some(nearest), fresh),
             None => (None, centres.clone()),
@@ -62,8 +63,7 @@ impl Strategy for KCenter {
             cover.add(centre);
         }
         if let Some(memory) = view.memory {
-            let centres = centres.into_iter();
-            memory.put(&name, Distances::new(&points, cols, cover.nearest(), centres));
+            memory.put(&name, Distances::new(prints, cover.nearest(), &centres));
         }
         if labelled.is_empty() {
             let first = nearest_to_the_mean(&points, cols);

@@ -34,7 +34,7 @@ impl Memory {
 }
 
 /// A row, told from every other by what it holds.
-type Print = [u8; 16];
+pub(super) type Print = [u8; 16];
 
 /// The distances of points to their nearest centre, and which centres those are.
 pub(super) struct Distances {
@@ -43,26 +43,19 @@ pub(super) struct Distances {
 }
 
 impl Distances {
-    /// Remembers the distances of `points` to `centres`.
-    pub(super) fn new<'c>(
-        points: &[f32],
-        cols: usize,
-        nearest: &[f32],
-        centres: impl Iterator<Item = &'c [f32]>,
-    ) -> Self {
-        let prints = prints(points, cols);
+    /// Remembers how near each point, told by its print, is to these centres.
+    pub(super) fn new(points: Vec<Print>, nearest: &[f32], centres: &[&[f32]]) -> Self {
         Self {
-            centres: centres.map(print).collect(),
-            of: prints.into_iter().zip(nearest.iter().copied()).collect(),
+            centres: centres.iter().map(|centre| print(centre)).collect(),
+            of: points.into_iter().zip(nearest.iter().copied()).collect(),
         }
     }
 
-    /// The distances of these points, infinite where nothing is remembered, and which of `centres` are not among them yet;
-    /// `None` where a centre is remembered that is none any more.
+    /// The distances of these points, and which of `centres` they have not been held against yet; `None` where a centre is
+    /// remembered that is none any more, or a point is not.
     pub(super) fn recall<'c>(
         &self,
-        points: &[f32],
-        cols: usize,
+        points: &[Print],
         centres: &[&'c [f32]],
     ) -> Option<(Vec<f32>, Vec<&'c [f32]>)> {
         let known: BTreeSet<Print> = centres.iter().map(|centre| print(centre)).collect();
@@ -71,13 +64,14 @@ impl Distances {
         }
         // A point that is new has not been held against any centre.
         let nearest: Option<Vec<f32>> =
-            prints(points, cols).iter().map(|print| self.of.get(print).copied()).collect();
+            points.iter().map(|print| self.of.get(print).copied()).collect();
         let fresh = centres.iter().copied().filter(|c| !self.centres.contains(&print(c)));
         Some((nearest?, fresh.collect()))
     }
 }
 
-fn prints(points: &[f32], cols: usize) -> Vec<Print> {
+/// The prints of all points.
+pub(super) fn prints(points: &[f32], cols: usize) -> Vec<Print> {
     points.par_chunks_exact(cols).map(print).collect()
 }
 
