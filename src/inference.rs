@@ -25,7 +25,6 @@ mod error;
 mod fixed;
 pub mod install;
 mod onnx;
-mod passes;
 pub mod pipeline;
 mod provider;
 mod python;
@@ -44,7 +43,6 @@ pub use error::{InferenceError, Mismatch};
 pub use fixed::FixedPredictor;
 #[doc(hidden)]
 pub use onnx::Bare;
-pub use passes::passes;
 pub use provider::ProviderReport;
 
 use crate::domain::definition::ProviderChoice;
