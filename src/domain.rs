@@ -12,6 +12,7 @@
 //! | what is a unit of work, when is it tried again? | [`job`] |
 //! | when is a target met? | [`kpi`] |
 //! | what did the workflow ask for? | [`definition`] |
+//! | what is learnt, and how do labels look as numbers? | [`task`] |
 //! | what is a selection strategy called, and what does it take? | [`strategy`] |
 //! | how are numbers held? | [`matrix`], [`rows`], [`table`], [`npy`] |
 //! | where does chance come from? | [`chance`] |
@@ -35,5 +36,6 @@ pub mod rows;
 pub mod state;
 pub mod strategy;
 pub mod table;
+pub mod task;
 pub mod time;
 pub mod upcast;

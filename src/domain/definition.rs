@@ -5,6 +5,7 @@
 
 use super::digest::Digest;
 use super::strategy::StrategySpec;
+use super::task::Task;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -57,14 +58,6 @@ pub struct RunSpec {
     pub mode: Mode,
     /// Where all chance comes from.
     pub seed: u64,
-}
-
-/// What is learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// One of several classes for each sample.
-    Classification,
 }
 
 /// How much the run is allowed to know.

@@ -1,7 +1,10 @@
 //! A pool through one or several models: rows are read and decoded ahead while earlier ones are run, and what came out is
 //! handed on in order. Nothing of the size of the pool is held.
+//!
+//! Threads hand over pieces. A piece is one batch, or several where a model gets through a batch faster than threads wake
+//! each other. Batches begin at multiples of their size either way.
 
-use super::warm_up::fastest_batch;
+use super::warm_up::{fastest_batch, now};
 use super::{AUTOMATIC, InferenceError, Predictions, Predictor};
 use crate::domain::rows::Rows;
 use std::borrow::Cow;
@@ -12,6 +15,12 @@ use std::time::Duration;
 
 /// How often somebody who waits for an answer asks whether to stop.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// A piece that took less than this is followed by one of twice the batches: waking a thread costs some hundredth of it.
+const WORTH_WAKING: Duration = Duration::from_millis(1);
+
+/// Numbers in a piece of several batches, at the most.
+const PIECE: usize = 1 << 20;
 
 /// What is to go through the models.
 pub struct Pipeline<'a> {
@@ -29,10 +38,10 @@ pub struct Pipeline<'a> {
 
 impl Pipeline<'_> {
     /// Runs everything, each predictor on a thread of its own, and gives `sink` the answers in the order of the rows:
-    /// the number of the first row, and what the model says about its batch. Break if `sink` or `stop` ended it early.
+    /// the number of the first row, and what the model says about it and the rows after it, one batch or several. Break if `sink` or `stop` ended it early.
     ///
     /// # Errors
-    /// The first error in the order of the rows, which are numbered as `source` numbers them; what came before it has
+    /// The first error in the order of the rows, which are numbered as `source` numbers them; only rows before it have
     /// been handed on.
     pub fn run(
         &self,
@@ -46,7 +55,8 @@ impl Pipeline<'_> {
         let shared = Shared {
             source: self.source,
             batch,
-            // Two batches for everybody: one at work, one waiting.
+            sessions: predictors.len(),
+            // Two pieces for everybody: one at work, one waiting.
             window: 2 * (predictors.len() + self.readers),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -98,15 +108,19 @@ struct State<'a> {
     unread: usize,
     /// How many batches were handed on.
     delivered: usize,
-    read: BTreeMap<usize, Read<'a>>,
-    done: BTreeMap<usize, Result<Predictions, InferenceError>>,
+    /// Pieces that were claimed and not handed on.
+    under_way: usize,
+    read: BTreeMap<usize, (Range<usize>, Read<'a>)>,
+    /// By first batch: the batch after the last one, and the answer.
+    done: BTreeMap<usize, (usize, Result<Predictions, InferenceError>)>,
     ended: bool,
 }
 
 struct Shared<'a> {
     source: &'a dyn Rows,
     batch: usize,
-    /// Batches that may be under way at once.
+    sessions: usize,
+    /// Pieces that may be under way at once.
     window: usize,
     state: Mutex<State<'a>>,
     changed: Condvar,
@@ -122,23 +136,27 @@ impl<'a> Shared<'a> {
         self.source.rows().div_ceil(self.batch)
     }
 
-    fn rows(&self, batch: usize) -> Range<usize> {
-        let first = batch * self.batch;
-        first..first.saturating_add(self.batch).min(self.source.rows())
+    fn rows(&self, piece: &Range<usize>) -> Range<usize> {
+        let most = self.source.rows();
+        piece.start * self.batch..piece.end.saturating_mul(self.batch).min(most)
     }
 
-    fn read(&self, batch: usize) -> Read<'a> {
-        Ok(self.source.read(self.rows(batch))?)
+    fn read(&self, piece: &Range<usize>) -> Read<'a> {
+        Ok(self.source.read(self.rows(piece))?)
     }
 
-    /// Claims a batch to read, if one may be.
-    fn claim(&self, state: &mut State<'a>) -> Option<usize> {
-        let batch = state.unread;
-        let may = batch < self.batches() && batch < state.delivered + self.window;
-        may.then(|| {
-            state.unread += 1;
-            batch
-        })
+    /// Claims a piece of at most so many batches, if one may be.
+    fn claim(&self, state: &mut State<'a>, most: usize) -> Option<Range<usize>> {
+        let first = state.unread;
+        let left = self.batches() - first;
+        if left == 0 || state.under_way >= self.window {
+            return None;
+        }
+        // Towards the end pieces get smaller, so that all sessions end together.
+        let batches = most.min(left.div_ceil(2 * self.sessions)).max(1);
+        state.unread = first + batches;
+        state.under_way += 1;
+        Some(first..state.unread)
     }
 
     fn wait<'g>(&self, state: MutexGuard<'g, State<'a>>) -> MutexGuard<'g, State<'a>> {
@@ -149,11 +167,11 @@ impl<'a> Shared<'a> {
         let _alarm = Alarm(self);
         let mut state = self.lock();
         while !state.ended && state.unread < self.batches() {
-            if let Some(batch) = self.claim(&mut state) {
+            if let Some(piece) = self.claim(&mut state, 1) {
                 drop(state);
-                let values = self.read(batch);
+                let values = self.read(&piece);
                 state = self.lock();
-                state.read.insert(batch, values);
+                state.read.insert(piece.start, (piece, values));
                 self.changed.notify_all();
             } else {
                 state = self.wait(state);
@@ -163,25 +181,31 @@ impl<'a> Shared<'a> {
 
     fn work(&self, predictor: &mut dyn Predictor) {
         let _alarm = Alarm(self);
+        let most = (PIECE / (self.batch.saturating_mul(self.source.cols())).max(1)).max(1);
+        let mut batches = 1;
         let mut state = self.lock();
         while !state.ended && state.delivered < self.batches() {
-            let (batch, values) = if let Some((batch, values)) = state.read.pop_first() {
-                (batch, Some(values))
-            } else if let Some(batch) = self.claim(&mut state) {
-                (batch, None)
+            let (piece, values) = if let Some((_, (piece, values))) = state.read.pop_first() {
+                (piece, Some(values))
+            } else if let Some(piece) = self.claim(&mut state, batches) {
+                (piece, None)
             } else {
                 state = self.wait(state);
                 continue;
             };
             drop(state);
-            let rows = self.rows(batch);
-            let answer = values.unwrap_or_else(|| self.read(batch)).and_then(|values| {
+            let rows = self.rows(&piece);
+            let begun = now();
+            let answer = values.unwrap_or_else(|| self.read(&piece)).and_then(|values| {
                 predictor
-                    .predict_values(rows.len(), &values, rows.len())
+                    .predict_values(rows.len(), &values, self.batch)
                     .map_err(|error| error.renumbered(|row| rows.start.saturating_add(row)))
             });
+            if begun.elapsed() < WORTH_WAKING {
+                batches = (2 * batches).min(most);
+            }
             state = self.lock();
-            state.done.insert(batch, answer);
+            state.done.insert(piece.start, (piece.end, answer));
             self.changed.notify_all();
         }
     }
@@ -191,16 +215,18 @@ impl<'a> Shared<'a> {
         stop: &dyn Fn() -> bool,
         sink: &mut dyn FnMut(usize, Predictions) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, InferenceError> {
-        for batch in 0..self.batches() {
-            let answer = loop {
+        let mut next = 0;
+        while next < self.batches() {
+            let (end, answer) = loop {
                 if stop() {
                     return Ok(ControlFlow::Break(()));
                 }
                 let mut state = self.lock();
-                if let Some(answer) = state.done.remove(&batch) {
-                    state.delivered = batch + 1;
+                if let Some(done) = state.done.remove(&next) {
+                    state.delivered = done.0;
+                    state.under_way -= 1;
                     self.changed.notify_all();
-                    break answer;
+                    break done;
                 }
                 if state.ended {
                     // A thread panicked; the scope goes on with that.
@@ -208,7 +234,9 @@ impl<'a> Shared<'a> {
                 }
                 drop(self.changed.wait_timeout(state, PATIENCE));
             };
-            if sink(self.rows(batch).start, answer?).is_break() {
+            let first = next * self.batch;
+            next = end;
+            if sink(first, answer?).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -59,7 +59,7 @@ fn choose(rows: usize, mut measure: impl FnMut(usize) -> Option<Duration>) -> us
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a run takes in truth is what is asked")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 

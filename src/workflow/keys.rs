@@ -6,9 +6,10 @@ use crate::domain::definition::{
     AnnotatorSpec, Broken, ColdStart, Committee, Definition, Direction, Duplicates,
     EmbeddingSource, GateEstimator, GraphSpec, ImageChannels, ImageLayout, Keep, KpiMetric,
     KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec, ProviderChoice,
-    RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, Task, TrainerSpec,
+    RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, TrainerSpec,
 };
 use crate::domain::strategy::{StrategySpec, catalogue};
+use crate::domain::task::Task;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -72,7 +72,9 @@ impl<'a> Shown<'a> {
         let mut wanted: BTreeSet<&str> =
             needs.outputs.iter().chain(&needs.labelled).map(String::as_str).collect();
         // Queries may ask what the model predicts, and do without where there is none.
-        if needs.queries && (model.is_some() || step.pool.predictions().is_some()) {
+        let from_pool = matches!(step.definition.selector.model, SelectorModel::Pool)
+            && step.pool.predictions().is_some();
+        if needs.queries && (model.is_some() || from_pool) {
             wanted.insert(PROBABILITIES);
         }
         if wanted.contains(EMBEDDING) && features_are_the_embedding(step, model) {
@@ -85,7 +87,7 @@ impl<'a> Shown<'a> {
             }
         }
         if let Some(predictions) = step.pool.predictions()
-            && matches!(step.definition.selector.model, SelectorModel::Pool)
+            && from_pool
             && wanted.remove(PROBABILITIES)
         {
             let some = Subset::new(predictions, rows);
