@@ -12,7 +12,7 @@
 //! | what is a unit of work, when is it tried again? | [`job`] |
 //! | when is a target met? | [`kpi`] |
 //! | what did the workflow ask for? | [`definition`] |
-//! | what is learnt, and how do labels look as numbers? | [`task`] |
+//! | what is learnt, and how do labels look? | [`task`], [`label`] |
 //! | what is a selection strategy called, and what does it take? | [`strategy`] |
 //! | how are numbers held? | [`matrix`], [`rows`], [`table`], [`npy`] |
 //! | where does chance come from? | [`chance`] |
@@ -29,6 +29,7 @@ pub mod event;
 pub mod ids;
 pub mod job;
 pub mod kpi;
+pub mod label;
 pub mod matrix;
 pub mod nearest;
 pub mod npy;

@@ -47,6 +47,7 @@ pub use provider::ProviderReport;
 
 use crate::domain::definition::ProviderChoice;
 use crate::domain::matrix::Matrix;
+use crate::domain::task::Task;
 use crate::metrics;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -128,6 +129,8 @@ pub struct Output {
 pub enum Scores {
     /// One for each of so many classes.
     PerClass(usize),
+    /// So many numbers in any shape, the same for every sample: a value, a score for each class of each pixel.
+    Values(usize),
     /// Any shape, the same for every sample: pixels, boxes, values of a regression.
     Free,
     /// None are read: a backbone gives embeddings only.
@@ -135,6 +138,15 @@ pub enum Scores {
 }
 
 impl Predictions {
+    /// What the scores mean for this task: probabilities, or values. The model's own probabilities stay as they are.
+    #[must_use]
+    pub fn meaning(&self, task: Task, classes: usize) -> Matrix {
+        match self.kind {
+            OutputKind::Probabilities => self.logits.clone(),
+            OutputKind::Logits => metrics::meaning(task, classes, &self.logits),
+        }
+    }
+
     /// One row per sample, one probability per class: the softmax of the logits, computed in 64 bits and against the
     /// row's largest logit so that nothing overflows, or the model's own probabilities as they are. For scores that are
     /// one per class.

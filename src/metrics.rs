@@ -3,6 +3,10 @@
 //! Knows neither models nor samples, only predictions and labels. It does not decide whether a number is good enough:
 //! that is [`crate::domain::kpi`].
 
+mod answers;
+
+pub use answers::meaning;
+
 use crate::domain::kpi::Interval;
 use crate::domain::matrix::Matrix;
 

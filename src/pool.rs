@@ -13,6 +13,7 @@
 //! | Parquet | `pool/parquet.rs`: in memory; feature `parquet` |
 //! | class probabilities made elsewhere | `pool/predictions.rs` |
 //! | what a version is, and whether a pool only grew | `pool/manifest.rs` |
+//! | labels that are sets of classes, values, masks | `pool/targets.rs` |
 //! | samples with the same bytes | `pool/duplicates.rs`: 16 bytes a sample while the pool is opened |
 //! | training, validation, test | `pool/split.rs` |
 //!
@@ -39,6 +40,7 @@ mod predictions;
 mod source;
 mod split;
 mod stamp;
+mod targets;
 mod text;
 
 pub use error::PoolError;
@@ -125,7 +127,7 @@ impl Pool {
         if product(&shape) != Some(columns) {
             return Err(PoolError::Shape { file, shape, columns });
         }
-        if classes.len() < 2 {
+        if classes.len() < spec.task.least_classes() {
             return Err(PoolError::TooFewClasses { file, classes });
         }
         labels.compact();
@@ -319,10 +321,33 @@ impl Pool {
         self.predictions.as_deref().map(|predictions| predictions as &dyn Rows)
     }
 
-    /// The label that the file gives to a row, as an index into [`Pool::classes`].
+    /// The class that the file gives to a row, as an index into [`Pool::classes`]; in classification only.
     #[must_use]
     pub fn label(&self, row: usize) -> Option<u32> {
         self.labels.get(row)
+    }
+
+    /// Whether the file gives a label to a row.
+    #[must_use]
+    pub fn has_label(&self, row: usize) -> bool {
+        self.labels.knows(row)
+    }
+
+    /// The labels that the file gives to some rows, in the order given: a row each, of as many numbers as the task's labels
+    /// have. Where the file gives none, the numbers are NaN.
+    ///
+    /// # Errors
+    /// [`PoolError::Rows`] if a file cannot be read or has changed.
+    pub fn targets(&self, rows: &[usize]) -> Result<Matrix, PoolError> {
+        match &self.labels {
+            Labels::Classes(_) => {
+                #[expect(clippy::cast_precision_loss, reason = "classes are far fewer than 2^24")]
+                let number = |&row: &usize| self.label(row).map_or(f32::NAN, |class| class as f32);
+                let numbers = rows.iter().map(number).collect();
+                Ok(Matrix::new(rows.len(), 1, numbers).unwrap_or_default())
+            }
+            Labels::Numbers(targets) => Ok(source::gather(&*targets.rows, rows)?),
+        }
     }
 
     /// The columns of `pool.metadata`, a value for each row.

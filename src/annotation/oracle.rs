@@ -1,7 +1,8 @@
 //! The oracle: a labelled data set plays the annotator, to show what a method would have cost.
 
-use crate::domain::event::{Annotation, Label};
+use crate::domain::event::Annotation;
 use crate::domain::ids::SampleId;
+use crate::domain::label::Label;
 use crate::domain::time::Timestamp;
 use std::time::Duration;
 
@@ -11,15 +12,15 @@ use std::time::Duration;
 /// [`AnnotationError::Unknown`] for the first sample without a known label; then nothing is labelled.
 pub fn oracle(
     samples: &[SampleId],
-    known: impl Fn(&SampleId) -> Option<u32>,
+    known: impl Fn(&SampleId) -> Option<Label>,
     at: Timestamp,
 ) -> Result<Vec<Annotation>, AnnotationError> {
     let label = |sample: &SampleId| {
-        let class =
+        let label =
             known(sample).ok_or_else(|| AnnotationError::Unknown { sample: sample.clone() })?;
         Ok(Annotation {
             sample: sample.clone(),
-            label: Label::Class(class),
+            label,
             annotator: "oracle".to_owned(),
             at,
             spent: Duration::ZERO,
@@ -50,8 +51,8 @@ mod tests {
     #[test]
     fn the_oracle_says_what_the_pool_knows_and_names_what_it_does_not() {
         let known = |sample: &SampleId| match sample.as_str() {
-            "a" => Some(3),
-            "b" => Some(0),
+            "a" => Some(Label::Class(3)),
+            "b" => Some(Label::Class(0)),
             _ => None,
         };
         let labels = oracle(&["b".into(), "a".into()], known, Timestamp(5)).expect("known labels");

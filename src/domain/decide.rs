@@ -7,10 +7,11 @@ use super::event::{
     Annotated, CycleEnded, CycleStarted, EndReason, Event, KpiChecked, KpiStage, RunEnded,
     labelled_set_digest,
 };
-use super::ids::CycleNumber;
+use super::ids::{CycleNumber, SampleId};
 use super::job::JobKind;
 use super::kpi::{self, Basis, Verdict};
 use super::state::{IllegalEvent, Phase, Run};
+use super::task::Task;
 
 /// What a command leads to.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,16 @@ pub enum Refusal {
         given: Option<Digest>,
         /// What the workflow wants, for people.
         wanted: &'static str,
+    },
+    /// A label of another task than the workflow's.
+    #[error("the label of sample {sample} is one for {found}, but the workflow's task is {task}")]
+    OtherTask {
+        /// The sample.
+        sample: SampleId,
+        /// What its label is for.
+        found: Task,
+        /// What the workflow learns.
+        task: Task,
     },
     /// Training used other labels than the run knows.
     #[error("training used the labels {used}, but the run knows the labels {known}")]
@@ -103,7 +114,15 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
                 return Err(Refusal::BatchTooLarge { picks, allowed });
             }
         }
-        Command::RecordLabels(labels) => draft.push(Event::Annotated(Annotated { labels }))?,
+        Command::RecordLabels(labels) => {
+            let task = definition.run.task;
+            let other = labels.iter().find(|said| said.label.task() != task);
+            let other = other.map(|said| (said.sample.clone(), said.label.task()));
+            draft.push(Event::Annotated(Annotated { labels }))?;
+            if let Some((sample, found)) = other {
+                return Err(Refusal::OtherTask { sample, found, task });
+            }
+        }
         Command::CheckGate(measured) => {
             let checked = check(definition, KpiStage::Gate, measured);
             let met = checked.verdict == Verdict::Met;

@@ -95,7 +95,11 @@ pub struct PoolSpec {
     /// The seed of the split; the run's seed where the file gives none.
     pub seed: u64,
     // What follows came later: a workflow that says nothing of it keeps its canonical bytes, and so its digest.
-    /// The file with the labels of an `.npy` pool: another `.npy` of whole numbers, or a text with a label a line.
+    /// What labels are: `run.task`, so that whoever reads the pool need not know the run.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub task: Task,
+    /// The file with the labels of an `.npy` pool: another `.npy`, of whole numbers (of the task's numbers in other tasks than
+    /// classification), or a text with a label a line.
     #[serde(default, skip_serializing_if = "is_default")]
     pub labels: Option<String>,
     /// An `.npy` file with the class probabilities of every sample.
@@ -157,6 +161,7 @@ impl Default for PoolSpec {
             validation: 0.0,
             test: 0.0,
             seed: 0,
+            task: Task::default(),
             labels: None,
             predictions: None,
             text_field: None,

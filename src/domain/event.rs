@@ -8,6 +8,7 @@ use super::canonical;
 use super::digest::Digest;
 use super::ids::{CycleNumber, SampleId};
 use super::kpi::{Basis, Interval, Verdict};
+use super::label::Label;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -63,7 +64,7 @@ impl Event {
         }
     }
 
-    /// The artifacts that it names: workflows, models, scores.
+    /// The artifacts that it names: workflows, models, scores, masks.
     #[must_use]
     pub fn artifacts(&self) -> Vec<Digest> {
         match self {
@@ -72,8 +73,10 @@ impl Event {
             Self::Trained(trained) => {
                 trained.checkpoints.iter().map(|checkpoint| checkpoint.model).collect()
             }
+            Self::Annotated(annotated) => {
+                annotated.labels.iter().filter_map(|said| said.label.artifact()).collect()
+            }
             Self::CycleStarted(_)
-            | Self::Annotated(_)
             | Self::KpiChecked(_)
             | Self::ModelSelected(_)
             | Self::CycleEnded(_)
@@ -225,13 +228,6 @@ pub struct Annotation {
     pub spent: Duration,
 }
 
-/// What a sample is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Label {
-    /// An index into the run's class list.
-    Class(u32),
-}
-
 /// The production model was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KpiChecked {
@@ -381,10 +377,10 @@ pub enum EndReason {
 pub fn labelled_set_digest<'a>(labels: impl IntoIterator<Item = (&'a SampleId, Label)>) -> Digest {
     let sorted: BTreeMap<&SampleId, Label> = labels.into_iter().collect();
     let mut bytes = Vec::with_capacity(sorted.len().saturating_mul(24));
-    for (sample, Label::Class(class)) in sorted {
+    for (sample, label) in sorted {
         bytes.extend_from_slice(&(sample.as_str().len() as u64).to_be_bytes());
         bytes.extend_from_slice(sample.as_str().as_bytes());
-        bytes.extend_from_slice(&class.to_be_bytes());
+        label.write(&mut bytes);
     }
     Digest::of(&bytes)
 }

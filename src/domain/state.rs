@@ -8,11 +8,12 @@ mod check;
 use super::digest::Digest;
 use super::event::{
     Annotated, Arm, BatchSelected, Checkpoint, CycleFailed, CycleStarted, EndReason, Event,
-    KpiChecked, KpiStage, Label, ModelSelected, RunStarted,
+    KpiChecked, KpiStage, ModelSelected, RunStarted,
 };
 use super::ids::{CycleNumber, RunId, SampleId};
 use super::job::JobKind;
 use super::kpi::Verdict;
+use super::label::Label;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A run, as its log tells it.

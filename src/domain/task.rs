@@ -8,12 +8,14 @@
 //! | segmentation | for each pixel, row by row, the index of its class | for each class a logit for each pixel |
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What is learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// One of several classes for each sample.
+    #[default]
     Classification,
     /// Any number of classes for each sample.
     MultiLabel,
@@ -24,6 +26,21 @@ pub enum Task {
 }
 
 impl Task {
+    /// Every task.
+    pub const ALL: [Self; 4] =
+        [Self::Classification, Self::MultiLabel, Self::Regression, Self::Segmentation];
+
+    /// Its name, as workflows say it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::MultiLabel => "multi_label",
+            Self::Regression => "regression",
+            Self::Segmentation => "segmentation",
+        }
+    }
+
     /// The shape of a model's answer for one sample of shape `sample`, whose last two axes are height and width where
     /// there are pixels.
     #[must_use]
@@ -53,6 +70,12 @@ impl Task {
             Self::MultiLabel => 1,
             Self::Regression => 0,
         }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

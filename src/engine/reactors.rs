@@ -4,6 +4,7 @@
 mod annotate;
 mod backbone;
 mod gate;
+mod labels;
 #[cfg(feature = "sql")]
 mod queried;
 mod scoring;

@@ -65,6 +65,8 @@ pub(super) struct Contract {
     kind: OutputKind,
     /// How many classes there are, if the scores are one for each.
     classes: Option<usize>,
+    /// How many numbers the scores are in all, where that was asked for.
+    numbers: Option<usize>,
     /// How many values a sample has.
     width: usize,
 }
@@ -98,7 +100,11 @@ impl Contract {
         let (wanted, kind) = find_outputs(outputs, options).map_err(mismatch)?;
         let classes = match options.scores {
             Scores::PerClass(classes) => Some(classes),
-            Scores::Free | Scores::Unused => None,
+            Scores::Values(_) | Scores::Free | Scores::Unused => None,
+        };
+        let numbers = match options.scores {
+            Scores::Values(numbers) => Some(numbers),
+            Scores::PerClass(_) | Scores::Free | Scores::Unused => None,
         };
         Ok(Self {
             sample,
@@ -108,6 +114,7 @@ impl Contract {
             outputs: outputs.iter().map(Port::told).collect(),
             kind,
             classes,
+            numbers,
             width,
         })
     }
@@ -307,6 +314,16 @@ impl Collector<'_> {
                 output: wanted.name.clone(),
                 found: format!("{dims:?}"),
                 expected: format!("[{}, {classes}]", rows.len()),
+            }));
+        }
+        if wanted.part == Part::Scores
+            && let Some(numbers) = contract.numbers
+            && shape.iter().product::<usize>() != numbers
+        {
+            return Err(self.mismatch(Mismatch::ScoreShape {
+                output: wanted.name.clone(),
+                found: format!("{dims:?}"),
+                expected: format!("{numbers} numbers for each of {}", rows.len()),
             }));
         }
         let before = self.taken.get(place).and_then(|taken| taken.shape.as_ref());

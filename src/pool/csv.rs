@@ -1,17 +1,19 @@
 //! Pools from comma-separated values: a header line, then one sample per line.
 //!
 //! Every column that is not the label, the id, metadata or seconds is a feature. Cells are trimmed; an empty label means
-//! "not known yet". Rows are streamed into one matrix in memory: a pool that is too large for that is an `.npy` file.
+//! "not known yet". In multi-label tasks `pool.classes` names the columns that say 1 or 0 of each class; in regression the label is a
+//! number. Rows are streamed into one matrix in memory: a pool that is too large for that is an `.npy` file.
 
 use super::labels::{ClassList, Labels};
 use super::metadata::{self, Extras};
 use super::source::{InFile, Raw, Skipped, open, scaled};
-use super::{PoolError, shortened};
+use super::{PoolError, shortened, targets};
 use crate::domain::definition::PoolSpec;
 use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::domain::nearest::nearest;
 use crate::domain::rows::Runs;
+use crate::domain::task::Task;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -20,7 +22,8 @@ use std::path::Path;
 /// What each column is for.
 struct Columns {
     names: Vec<String>,
-    label: usize,
+    /// One, or in multi-label tasks one for each class.
+    labels: Vec<usize>,
     id: Option<usize>,
     seconds: Option<usize>,
     /// In the order of `pool.metadata`.
@@ -29,7 +32,7 @@ struct Columns {
 
 impl Columns {
     fn is_feature(&self, index: usize) -> bool {
-        index != self.label
+        !self.labels.contains(&index)
             && ![self.id, self.seconds].contains(&Some(index))
             && !self.metadata.contains(&index)
     }
@@ -48,15 +51,17 @@ pub(super) fn read(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
 
     let mut classes = ClassList::new(&spec.classes);
     let (mut ids, mut offsets, mut data) = (vec![], vec![], vec![]);
-    let (mut labels, mut numbers) = (Labels::default(), Runs::default());
+    let (mut labels, mut targets) = (Labels::default(), vec![]);
+    let mut numbers = Runs::default();
     let (mut extras, mut skipped) = (Extras::new(spec), Skipped::default());
     let mut record = ByteRecord::new();
     let mut row = 0;
     while reader.read_byte_record(&mut record).map_err(failed)? {
         let offset = record.position().map_or(0, ::csv::Position::byte);
         let reading = Reading { spec, path, file: &file, columns: &columns, offset };
-        let start = data.len();
-        match reading.row(&record, &mut data, &mut classes, &mut extras) {
+        let (start, known) = (data.len(), targets.len());
+        let said = Said { classes: &mut classes, targets: &mut targets };
+        match reading.row(&record, &mut data, said, &mut extras) {
             Ok((id, label)) => {
                 labels.push(label);
                 if let Some(id) = id {
@@ -67,6 +72,7 @@ pub(super) fn read(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
             }
             Err(bad) => {
                 data.truncate(start);
+                targets.truncate(known);
                 skipped.or_fail(spec, || reading.error(bad))?;
             }
         }
@@ -80,9 +86,21 @@ pub(super) fn read(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
         return Err(PoolError::Empty { file, what });
     }
     let features = Matrix::new(numbers.len(), width, data).unwrap_or_default();
+    let targets = match spec.task {
+        Task::Classification => None,
+        Task::MultiLabel | Task::Regression | Task::Segmentation => {
+            Matrix::new(numbers.len(), columns.labels.len(), targets)
+        }
+    };
     let line = |row: usize| line_of(path, offsets.get(row).copied().unwrap_or_default());
-    InFile { ids, numbers, features, labels, classes, extras, rows_in_file: row, skipped }
+    InFile { ids, numbers, features, labels, classes, targets, extras, rows_in_file: row, skipped }
         .by_id(spec, path, line)
+}
+
+/// Where labels go: names of classes, or numbers.
+struct Said<'a> {
+    classes: &'a mut ClassList,
+    targets: &'a mut Vec<f32>,
 }
 
 /// A row that is being read.
@@ -99,6 +117,7 @@ enum Bad {
     Ragged(usize),
     NotUtf8(usize),
     NotANumber(usize, String),
+    Label(String),
     EmptyId,
     Other(PoolError),
 }
@@ -108,7 +127,7 @@ impl Reading<'_> {
         &self,
         record: &ByteRecord,
         data: &mut Vec<f32>,
-        classes: &mut ClassList,
+        said: Said<'_>,
         extras: &mut Extras,
     ) -> Result<(Option<SampleId>, Option<u32>), Bad> {
         let columns = self.columns;
@@ -134,10 +153,25 @@ impl Reading<'_> {
         let seconds = seconds.transpose().map_err(Bad::Other)?;
         // The label comes last: one of a row that is left out makes no class.
         let place = || (self.file.to_owned(), self.line());
-        let label = match cell(columns.label) {
-            "" => None,
-            text => {
-                Some(classes.index_of(text, &self.spec.label_column, &place).map_err(Bad::Other)?)
+        let label = match (self.spec.task, columns.labels.as_slice()) {
+            (Task::Classification, &[column]) if cell(column).is_empty() => None,
+            (Task::Classification, &[column]) => {
+                let (text, name) = (cell(column), &self.spec.label_column);
+                Some(said.classes.index_of(text, name, &place).map_err(Bad::Other)?)
+            }
+            (task, labels) => {
+                let mut numbers = Vec::with_capacity(labels.len());
+                for &index in labels {
+                    let text = cell(index);
+                    let number = match text {
+                        "" => Some(f32::NAN),
+                        text => text.parse().ok().and_then(|number| scaled(number, 1.0)),
+                    };
+                    numbers.push(number.ok_or_else(|| Bad::NotANumber(index, shortened(text)))?);
+                }
+                targets::check(task, labels.len(), &numbers).map_err(Bad::Label)?;
+                said.targets.extend(numbers);
+                None
             }
         };
         extras.push(columns.metadata.iter().map(|&index| metadata::cell(cell(index))), seconds);
@@ -159,6 +193,7 @@ impl Reading<'_> {
                 let column = self.columns.names.get(index).cloned().unwrap_or_default();
                 PoolError::NotANumber { file, line, column, value }
             }
+            Bad::Label(what) => PoolError::bad(format!("{file}:{line}"), what),
             Bad::EmptyId => PoolError::EmptyId { file, line },
             Bad::Other(error) => error,
         }
@@ -197,7 +232,16 @@ fn columns(spec: &PoolSpec, file: &str, reader: &mut Reader<File>) -> Result<Col
     if names.is_empty() {
         return Err(PoolError::Empty { file: file.to_owned(), what: "the file is empty" });
     }
-    let label = find(&names, file, "label_column", &spec.label_column)?;
+    let labels = match spec.task {
+        Task::MultiLabel => spec
+            .classes
+            .iter()
+            .map(|class| find(&names, file, "classes", class))
+            .collect::<Result<_, _>>()?,
+        Task::Classification | Task::Regression | Task::Segmentation => {
+            vec![find(&names, file, "label_column", &spec.label_column)?]
+        }
+    };
     let id = match &spec.id_column {
         Some(column) => Some(find(&names, file, "id_column", column)?),
         None => None,
@@ -211,7 +255,7 @@ fn columns(spec: &PoolSpec, file: &str, reader: &mut Reader<File>) -> Result<Col
         .iter()
         .map(|column| find(&names, file, "metadata", column))
         .collect::<Result<_, _>>()?;
-    Ok(Columns { names, label, id, seconds, metadata })
+    Ok(Columns { names, labels, id, seconds, metadata })
 }
 
 fn find(names: &[String], file: &str, key: &'static str, wanted: &str) -> Result<usize, PoolError> {

@@ -194,8 +194,18 @@ pub(super) fn read(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
     }
     let features = Lines { file, field, cols: width.unwrap_or_default(), places };
     let line = |row: usize| lines.get(row).copied().unwrap_or_default();
-    InFile { ids, numbers, features, labels, classes, extras, rows_in_file: row, skipped }
-        .by_id(spec, path, line)
+    InFile {
+        ids,
+        numbers,
+        features,
+        labels,
+        classes,
+        targets: None,
+        extras,
+        rows_in_file: row,
+        skipped,
+    }
+    .by_id(spec, path, line)
 }
 
 fn object(line: &[u8]) -> Result<Map<String, Value>, String> {

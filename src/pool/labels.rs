@@ -1,37 +1,67 @@
 //! The labels that a pool's file knows, and the list of classes they make.
 
+use super::targets::Targets;
 use super::{INFERRED_CLASSES_MAX, PoolError, shortened};
 use crate::domain::nearest::nearest;
 use std::collections::HashMap;
 
-/// A label a row, 4 bytes each; nothing where no row has one.
-#[derive(Debug, Default)]
-pub(super) struct Labels(Vec<u32>);
+/// What is known of each row.
+pub(super) enum Labels {
+    /// A class a row, 4 bytes each; nothing where no row has one.
+    Classes(Vec<u32>),
+    /// Numbers.
+    Numbers(Targets),
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::Classes(Vec::new())
+    }
+}
 
 /// No class has this index: there would be no room for its name.
 const UNKNOWN: u32 = u32::MAX;
 
 impl Labels {
+    /// The class of the next row.
     pub(super) fn push(&mut self, label: Option<u32>) {
-        self.0.push(label.unwrap_or(UNKNOWN));
+        if let Self::Classes(classes) = self {
+            classes.push(label.unwrap_or(UNKNOWN));
+        }
     }
 
+    /// The class of a row.
     pub(super) fn get(&self, row: usize) -> Option<u32> {
-        self.0.get(row).copied().filter(|&label| label != UNKNOWN)
+        match self {
+            Self::Classes(classes) => classes.get(row).copied().filter(|&label| label != UNKNOWN),
+            Self::Numbers(_) => None,
+        }
+    }
+
+    /// Whether the label of a row is known.
+    pub(super) fn knows(&self, row: usize) -> bool {
+        match self {
+            Self::Classes(_) => self.get(row).is_some(),
+            Self::Numbers(targets) => targets.known.place_of(row).is_some(),
+        }
     }
 
     /// Forgets what is not needed: a pool in which nothing is known has no labels to keep.
     pub(super) fn compact(&mut self) {
-        if self.0.iter().all(|&label| label == UNKNOWN) {
-            self.0 = Vec::new();
+        if let Self::Classes(classes) = self {
+            if classes.iter().all(|&label| label == UNKNOWN) {
+                *classes = Vec::new();
+            }
+            classes.shrink_to_fit();
         }
-        self.0.shrink_to_fit();
     }
 
-    /// The rows in another order.
+    /// The rows in another order; numbers come in the right one.
     pub(super) fn reorder(&mut self, order: &[usize]) {
-        if !self.0.is_empty() {
-            self.0 = order.iter().filter_map(|&row| self.0.get(row).copied()).collect();
+        if let Self::Classes(classes) = self
+            && !classes.is_empty()
+        {
+            *classes = order.iter().filter_map(|&row| classes.get(row).copied()).collect();
         }
     }
 }
@@ -80,8 +110,10 @@ impl ClassList {
         if !given {
             let renumbered: HashMap<u32, u32> =
                 (0..).zip(&entries).map(|(new, &(_, old))| (old, new)).collect();
-            for label in labels.0.iter_mut() {
-                *label = renumbered.get(label).copied().unwrap_or(*label);
+            if let Labels::Classes(classes) = labels {
+                for label in classes {
+                    *label = renumbered.get(label).copied().unwrap_or(*label);
+                }
             }
         }
         entries.into_iter().map(|(name, _)| name).collect()

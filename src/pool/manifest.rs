@@ -8,7 +8,7 @@
 //!   the digest of each [`BLOCK`] samples, which is that of the number of each (8 bytes) and its digest.
 //!
 //! A sample's digest is the SHA-256 of its canonical bytes: its features as big-endian `f32` (of an image: the SHA-256 of
-//! its file), then the known label's index as 4 bytes, nothing where it has none.
+//! its file), then the known label's index as 4 bytes, or its numbers as big-endian `f32`, nothing where it has none.
 
 use super::PoolError;
 use super::ids::Ids;
@@ -102,7 +102,17 @@ impl Manifest<'_> {
                 }
                 let mut hasher = DefaultHasher::new();
                 bytes.hash(&mut hasher);
-                bytes.extend(self.labels.get(row).iter().flat_map(|class| class.to_be_bytes()));
+                match self.labels {
+                    Labels::Classes(_) => {
+                        let class = self.labels.get(row);
+                        bytes.extend(class.iter().flat_map(|class| class.to_be_bytes()));
+                    }
+                    Labels::Numbers(targets) if self.labels.knows(row) => {
+                        let numbers = targets.rows.read(row..row + 1)?;
+                        bytes.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
+                    }
+                    Labels::Numbers(_) => {}
+                }
                 take(row, Digest::of(&bytes), hasher.finish());
             }
         }

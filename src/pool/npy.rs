@@ -8,9 +8,11 @@ use super::PoolError;
 use super::ids::Ids;
 use super::labels::{ClassList, Labels};
 use super::source::{Raw, Skipped, Source, Steady, cut, open, pieces, rows_of, scaled};
+use super::targets::{self, Targets};
 use crate::domain::definition::PoolSpec;
 use crate::domain::rows::{Rows, RowsError, Runs};
 use crate::domain::table::Table;
+use crate::domain::task::Task;
 use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader, Read};
 use std::ops::Range;
@@ -311,7 +313,19 @@ pub(super) fn read(spec: &PoolSpec, folder: &Path, path: &Path) -> Result<Raw, P
     let mut kept = Runs::all_but(npy.rows, broken);
     let mut classes = ClassList::new(&spec.classes);
     let mut labels = Labels::default();
-    if let Some(file) = &spec.labels {
+    let mut targets = None;
+    if spec.task != Task::Classification {
+        let file = spec.labels.as_deref().map(|file| folder.join(file));
+        let file = file.ok_or_else(|| {
+            let what = format!(
+                "`pool.labels` is missing: an .npy file with the labels of a {} task",
+                spec.task
+            );
+            PoolError::bad(&name, what)
+        })?;
+        let (opened, good) = read_targets(spec, &npy, &file, &kept, &mut skipped)?;
+        (targets, kept) = (Some(opened), good);
+    } else if let Some(file) = &spec.labels {
         kept = read_labels(
             spec,
             &folder.join(file),
@@ -327,6 +341,10 @@ pub(super) fn read(spec: &PoolSpec, folder: &Path, path: &Path) -> Result<Raw, P
     }
     npy.keep(kept.clone());
     let classes = classes.finish(&mut labels);
+    if let Some(mut targets) = targets {
+        targets.keep(kept.clone());
+        labels = Labels::Numbers(Targets::new(Box::new(targets))?);
+    }
     let (shape, rows_in_file) = (npy.shape.clone(), npy.rows);
     Ok(Raw {
         ids: Ids::generated(path, kept.clone()),
@@ -340,6 +358,44 @@ pub(super) fn read(spec: &PoolSpec, folder: &Path, path: &Path) -> Result<Raw, P
         order: None,
         skipped,
     })
+}
+
+/// Labels that are numbers, and which of the rows in `kept` have none that is wrong.
+fn read_targets(
+    spec: &PoolSpec,
+    samples: &Npy,
+    path: &Path,
+    kept: &Runs,
+    skipped: &mut Skipped,
+) -> Result<(Npy, Runs), PoolError> {
+    let (task, classes) = (spec.task, spec.classes.len());
+    let name = path.display().to_string();
+    let targets = Npy::open(path, 1.0)?;
+    let sample = if spec.shape.is_empty() { &samples.shape } else { &spec.shape };
+    let width = task.label_width(classes, sample);
+    if (targets.rows, targets.cols) != (samples.rows, width) {
+        return Err(PoolError::bad(
+            name,
+            format!(
+                "{} labels of {} numbers; {} of {width} are expected: one for each sample, as a {task} task with {classes} classes has them",
+                targets.rows, targets.cols, samples.rows
+            ),
+        ));
+    }
+    let mut broken = Vec::new();
+    targets.inspect(
+        |numbers| targets::check(task, classes, numbers).err(),
+        |row, what| {
+            if kept.place_of(row).is_some() {
+                skipped.or_fail(spec, || {
+                    PoolError::bad(format!("{name}: row {row}, counted from 0"), what)
+                })?;
+                broken.push(row);
+            }
+            Ok(())
+        },
+    )?;
+    Ok((targets, super::split::minus(kept, broken)))
 }
 
 /// The labels of the rows in `kept`; answers which of them have none that is wrong.

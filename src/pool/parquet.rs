@@ -82,8 +82,18 @@ fn read_rows(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
     let features = Matrix::new(numbers.len(), width.unwrap_or_default(), data).unwrap_or_default();
     let in_file: Vec<usize> = numbers.iter().collect();
     let line = |row: usize| in_file.get(row).map_or(0, |&row| row as u64);
-    InFile { ids, numbers, features, labels, classes, extras, rows_in_file: at, skipped }
-        .by_id(spec, path, line)
+    InFile {
+        ids,
+        numbers,
+        features,
+        labels,
+        classes,
+        targets: None,
+        extras,
+        rows_in_file: at,
+        skipped,
+    }
+    .by_id(spec, path, line)
 }
 
 /// Every column that the workflow names must be there.

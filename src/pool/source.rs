@@ -4,6 +4,7 @@ use super::PoolError;
 use super::ids::{self, Ids};
 use super::labels::{ClassList, Labels};
 use super::metadata::Extras;
+use super::targets::Targets;
 use crate::domain::definition::{Broken, PoolSpec};
 use crate::domain::digest::Digest;
 use crate::domain::ids::SampleId;
@@ -60,6 +61,8 @@ pub(super) struct InFile<S> {
     pub(super) features: S,
     pub(super) labels: Labels,
     pub(super) classes: ClassList,
+    /// Labels that are numbers, where there are such; in their stead.
+    pub(super) targets: Option<Matrix>,
     pub(super) extras: Extras,
     /// The number of rows of the file, broken ones included.
     pub(super) rows_in_file: usize,
@@ -74,13 +77,16 @@ impl<S: Source + 'static> InFile<S> {
         path: &Path,
         line: impl Fn(usize) -> u64,
     ) -> Result<Raw, PoolError> {
-        let classes = self.classes.finish(&mut self.labels);
+        let mut classes = self.classes.finish(&mut self.labels);
         let (ids, order) = if spec.id_column.is_none() {
             (Ids::generated(path, self.numbers), None)
         } else {
             let order = ids::order(path, &self.ids, line)?;
             self.features.reorder(&order);
             self.labels.reorder(&order);
+            if let Some(targets) = &mut self.targets {
+                targets.reorder(&order);
+            }
             let ids = order.iter().filter_map(|&row| self.ids.get(row).cloned()).collect();
             // Rows of the file, for whatever else goes by them.
             let in_file: Vec<usize> = self.numbers.iter().collect();
@@ -89,6 +95,10 @@ impl<S: Source + 'static> InFile<S> {
         };
         let (order, of_file) = order.unzip();
         let (metadata, seconds) = self.extras.finish(order.as_deref());
+        if let Some(targets) = self.targets {
+            self.labels = Labels::Numbers(Targets::new(Box::new(targets))?);
+            classes.clone_from(&spec.classes);
+        }
         Ok(Raw {
             ids,
             shape: vec![self.features.cols()],

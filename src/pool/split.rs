@@ -22,7 +22,8 @@ pub struct Split {
 /// Splits `rows` class by class, so that each part has the shares of classes that the whole has.
 ///
 /// A part's size is `fraction * n` rounded up, of `n` samples with a known label; the classes share it by largest
-/// remainders (ties: the lower class), at least one each. Which samples of a class go where derives from the pool's seed
+/// remainders (ties: the lower class), at least one each; labels that are no classes are shared as if they were all of
+/// one. Which samples of a class go where derives from the pool's seed
 /// and the samples' ids alone, so adding a sample moves few others. Samples without a known label train.
 pub(super) fn stratified(
     spec: &PoolSpec,
@@ -37,10 +38,16 @@ pub(super) fn stratified(
     }
     let chance = Chance { seed: spec.seed, cycle: CycleNumber(0), purpose: "split" };
     // Rows are in the order of ids, so a tie goes to the lower id.
+    let of_one = ["the labelled ones".to_owned()];
+    let (classes, is_class) = match labels {
+        Labels::Classes(_) => (classes, true),
+        Labels::Numbers(_) => (of_one.as_slice(), false),
+    };
     let mut members: Vec<Vec<(u64, usize)>> = vec![vec![]; classes.len()];
     let mut split = Split::default();
     for row in rows.iter() {
-        let class = labels.get(row).and_then(|class| members.get_mut(usize::try_from(class).ok()?));
+        let class = if is_class { labels.get(row) } else { labels.knows(row).then_some(0) };
+        let class = class.and_then(|class| members.get_mut(usize::try_from(class).ok()?));
         if let Some(class) = class {
             class.push((chance.draw(&ids.get(row)), row));
         }

@@ -10,14 +10,14 @@ use crate::domain::command::{Command, Measurement};
 use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
 use crate::domain::event::{
-    Candidate, Checkpoint, CycleCancelled, Event, Label, ModelSelected, Trained,
-    labelled_set_digest,
+    Candidate, Checkpoint, CycleCancelled, Event, ModelSelected, Trained, labelled_set_digest,
 };
 use crate::domain::ids::{
     CycleId, CycleNumber, EventId, FencingToken, JobId, Revision, RunId, SampleId, WorkerId,
 };
 use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
 use crate::domain::kpi::Interval;
+use crate::domain::label::Label;
 use crate::domain::state::Phase;
 use crate::domain::time::Timestamp;
 use crate::engine::clock::{Clock, SystemClock};

@@ -129,7 +129,7 @@ fn strategies(texts: &[String], own: &StrategySpec) -> Result<Vec<String>, Simul
 
 fn check_pool(definition: &Definition, folder: &Path) -> Result<(), SimulateError> {
     let pool = Pool::load(&definition.pool, folder)?;
-    let mut unlabelled = (0..pool.len()).filter(|&row| pool.label(row).is_none());
+    let mut unlabelled = (0..pool.len()).filter(|&row| !pool.has_label(row));
     if let Some(row) = unlabelled.next() {
         let (count, sample) = (unlabelled.count() + 1, pool.sample(row));
         return Err(SimulateError::Unlabelled { count, sample });

@@ -120,7 +120,7 @@ pub(super) fn definition(reader: &mut Reader<'_>) -> Definition {
     let kpi = kpi(reader, run.mode);
     Definition {
         pool: pool(reader, &run),
-        selector: selector(reader, run.mode),
+        selector: selector(reader, &run),
         annotator: annotator(reader),
         trainer: trainer(reader),
         model_selector: model_selector(reader),
@@ -135,8 +135,8 @@ fn run(reader: &mut Reader<'_>) -> RunSpec {
     RunSpec {
         name: reader.required_text(("run", "name"), "digits"),
         task: reader
-            .choice(("run", "task"), &[("classification", Task::Classification)])
-            .unwrap_or(Task::Classification),
+            .choice(("run", "task"), &Task::ALL.map(|task| (task.name(), task)))
+            .unwrap_or_default(),
         mode: reader
             .choice(
                 ("run", "mode"),
@@ -163,6 +163,7 @@ fn pool(reader: &mut Reader<'_>, run: &RunSpec) -> PoolSpec {
     ];
     let layouts = [("chw", ImageLayout::Chw), ("hwc", ImageLayout::Hwc)];
     PoolSpec {
+        task: run.task,
         source: reader.choice(("pool", "source"), &sources).unwrap_or(PoolSource::Csv),
         path: reader.required_text(("pool", "path"), "data/digits.csv"),
         label_column: column(reader, ("pool", "label_column"), ("pool", "label_field"))
@@ -310,8 +311,14 @@ fn classes(reader: &mut Reader<'_>) -> Vec<String> {
     classes
 }
 
-fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
-    let audit_fraction = match mode {
+fn selector(reader: &mut Reader<'_>, run: &RunSpec) -> SelectorSpec {
+    let usual = match run.task {
+        Task::Classification => "margin",
+        Task::MultiLabel => "multilabel_entropy",
+        Task::Regression => "greedy_x",
+        Task::Segmentation => "segmentation_entropy",
+    };
+    let audit_fraction = match run.mode {
         Mode::Development => 0.0,
         Mode::Production => 0.1,
     };
@@ -329,9 +336,9 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
     ];
     SelectorSpec {
         strategy: strategy(reader, ("selector", "strategy"))
-            .unwrap_or_else(|| StrategySpec::named("margin")),
+            .unwrap_or_else(|| StrategySpec::named(usual)),
         batch: reader.whole(("selector", "batch"), 1..=COUNT_MAX).unwrap_or(10),
-        cold_start: cold_start(reader, mode),
+        cold_start: cold_start(reader, run),
         audit_fraction: reader
             .number(("selector", "audit_fraction"), "a number from 0 to below 1", |x| {
                 (0.0..1.0).contains(&x)
@@ -354,7 +361,7 @@ fn selector(reader: &mut Reader<'_>, mode: Mode) -> SelectorSpec {
 }
 
 /// How the first batch is picked: by class, at random, or by a strategy that needs no model.
-fn cold_start(reader: &mut Reader<'_>, mode: Mode) -> ColdStart {
+fn cold_start(reader: &mut Reader<'_>, run: &RunSpec) -> ColdStart {
     let per_class = reader
         .whole(("selector", "seed_per_class"), 1..=COUNT_MAX)
         .filter(|_| !reader.is_moot(("selector", "seed_per_class"), ("selector", "seed_batch")));
@@ -362,11 +369,11 @@ fn cold_start(reader: &mut Reader<'_>, mode: Mode) -> ColdStart {
     if let Some(strategy) = strategy(reader, ("selector", "cold_start")) {
         return ColdStart::Strategy(strategy, samples.unwrap_or(20));
     }
-    match (per_class, samples, mode) {
-        (Some(per_class), _, _) => ColdStart::PerClass(per_class),
-        (None, Some(samples), _) => ColdStart::Random(samples),
-        (None, None, Mode::Development) => ColdStart::PerClass(2),
-        (None, None, Mode::Production) => ColdStart::Random(20),
+    match (per_class, samples, run.mode, run.task) {
+        (Some(per_class), _, _, _) => ColdStart::PerClass(per_class),
+        (None, Some(samples), _, _) => ColdStart::Random(samples),
+        (None, None, Mode::Development, Task::Classification) => ColdStart::PerClass(2),
+        (None, None, _, _) => ColdStart::Random(20),
     }
 }
 

@@ -5,10 +5,14 @@ use crate::domain::definition::{
     ColdStart, Definition, Direction, GateEstimator, GraphSpec, ImageChannels, Mode, OptimizerSpec,
     PoolSource, PoolSpec, ScheduleSpec,
 };
+use crate::domain::label::ClassSet;
+use crate::domain::strategy::catalogue;
+use crate::domain::task::Task;
 
 /// Reports every contradiction.
 pub(super) fn check(definition: &Definition, reader: &mut Reader<'_>) {
     pool(definition, reader);
+    task(definition, reader);
     sources(&definition.pool, reader);
     match definition.run.mode {
         Mode::Development => development(definition, reader),
@@ -51,6 +55,58 @@ fn pool(definition: &Definition, reader: &mut Reader<'_>) {
             ),
         );
     }
+}
+
+/// What only some tasks can have.
+fn task(definition: &Definition, reader: &mut Reader<'_>) {
+    let (task, pool, selector) = (definition.run.task, &definition.pool, &definition.selector);
+    let run = ("run", "task");
+    if let Some(problem) = catalogue::misfit(&selector.strategy, task) {
+        reader.contradiction(&[("selector", "strategy"), run], &problem);
+    }
+    if let ColdStart::Strategy(strategy, _) = &selector.cold_start
+        && let Some(problem) = catalogue::misfit(strategy, task)
+    {
+        reader.contradiction(&[("selector", "cold_start"), run], &problem);
+    }
+    if task == Task::Classification {
+        return;
+    }
+    if matches!(selector.cold_start, ColdStart::PerClass(_)) {
+        let problem =
+            "a first batch by class is for classification; use seed_batch, which draws at random";
+        reader.contradiction(&[("selector", "seed_per_class"), run], problem);
+    }
+    let sources: &[PoolSource] = match task {
+        Task::Segmentation => &[PoolSource::Npy],
+        Task::Classification | Task::MultiLabel | Task::Regression => {
+            &[PoolSource::Csv, PoolSource::Npy]
+        }
+    };
+    if !sources.contains(&pool.source) {
+        let names: Vec<&str> = sources.iter().map(|source| name(*source)).collect();
+        let problem =
+            format!("labels of a {task} task are read from {} pools", names.join(" and "));
+        reader.contradiction(&[("pool", "source"), run], &problem);
+    }
+    if pool.predictions.is_some() {
+        let problem = "predictions made elsewhere are for classification; remove the key";
+        reader.contradiction(&[("pool", "predictions"), run], problem);
+    }
+    let most = match task {
+        Task::Regression => 0,
+        Task::MultiLabel => ClassSet::CLASSES_MAX,
+        Task::Classification | Task::Segmentation => 256,
+    };
+    let problem = match pool.classes.len() {
+        0 if task == Task::Regression => return,
+        0 => "missing; name the classes: the columns of a CSV pool, or what the numbers of an .npy pool's labels stand for"
+            .to_owned(),
+        _ if task == Task::Regression => "a regression has no classes; remove the key".to_owned(),
+        classes if classes > most => format!("{classes} classes; a {task} task has at most {most}"),
+        _ => return,
+    };
+    reader.contradiction(&[("pool", "classes"), run], &problem);
 }
 
 /// Keys that belong to some sources only.

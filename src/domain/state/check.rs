@@ -7,10 +7,11 @@ use super::{Phase, Run, expected};
 use crate::domain::definition::Direction;
 use crate::domain::event::{
     Annotated, BatchSelected, Checkpoint, CycleEnded, CycleStarted, EndReason, KpiChecked,
-    KpiStage, Label, ModelSelected, RunEnded, Trained,
+    KpiStage, ModelSelected, RunEnded, Trained,
 };
 use crate::domain::ids::SampleId;
 use crate::domain::kpi::{self, Interval, Verdict};
+use crate::domain::label::Label;
 use std::collections::BTreeSet;
 
 impl Run {
@@ -85,8 +86,12 @@ impl Run {
             if !seen.insert(sample) {
                 return Err(format!("sample {sample} is labelled twice"));
             }
-            let Label::Class(class) = annotation.label;
-            if class as usize >= classes {
+            let highest = match annotation.label {
+                Label::Class(class) => Some(class),
+                Label::Classes(set) => set.highest(),
+                Label::Value(_) | Label::Mask(_) => None,
+            };
+            if let Some(class) = highest.filter(|&class| class as usize >= classes) {
                 return Err(format!(
                     "the label of sample {sample} is class {class}, but the class list has {classes}"
                 ));

@@ -4,6 +4,7 @@
 
 use super::{StrategySpec, Value};
 use crate::domain::nearest::nearest;
+use crate::domain::task::Task;
 
 /// What may be written about a strategy.
 #[derive(Debug, Clone, Copy)]
@@ -231,6 +232,57 @@ pub fn entry(name: &str) -> Option<&'static Entry> {
     STRATEGIES.iter().find(|entry| entry.name == name)
 }
 
+/// Strategies that read what only one task has; all others go by embeddings, queries or chance.
+const OF_ONE_TASK: [(Task, &[&str]); 4] = [
+    (
+        Task::Classification,
+        &[
+            "least_confidence",
+            "margin",
+            "entropy",
+            "ratio",
+            "variation_ratio",
+            "bald",
+            "mean_std",
+            "vote_entropy",
+            "kl_to_mean",
+            "badge",
+            "uncertainty_herding",
+            "cluster_margin",
+            "diverse_mini_batch",
+            "contrastive",
+            "batchbald",
+            "class_balanced",
+        ],
+    ),
+    (Task::MultiLabel, &["multilabel_entropy", "cvirs"]),
+    (Task::Regression, &["ensemble_variance"]),
+    (Task::Segmentation, &["segmentation_entropy"]),
+];
+
+/// Why a strategy picks nothing sensible in a task, with those that would; `None` where it fits.
+#[must_use]
+pub fn misfit(spec: &StrategySpec, task: Task) -> Option<String> {
+    let of = |name: &str| OF_ONE_TASK.iter().find(|(_, names)| names.contains(&name));
+    let wrong = |part: &&StrategySpec| match of(&part.name) {
+        Some((fits, _)) => *fits != task,
+        // Wrapped around nothing, they are wrapped around margin.
+        None => {
+            let wraps = entry(&part.name).is_some_and(|entry| entry.of.1 > 0);
+            wraps && part.of.is_empty() && task != Task::Classification
+        }
+    };
+    let part = spec.walk().into_iter().find(wrong)?;
+    let (_, others) = OF_ONE_TASK.iter().find(|(other, _)| *other == task)?;
+    let needs = of(&part.name).map_or(Task::Classification, |(fits, _)| *fits);
+    let fit = match task {
+        Task::Classification => "margin, badge, kcenter".to_owned(),
+        Task::Regression => format!("{}, greedy_x, lcmd, kcenter", others.join(", ")),
+        Task::MultiLabel | Task::Segmentation => format!("{}, kcenter", others.join(", ")),
+    };
+    Some(format!("{} is for {needs}, the task is {task}; choose one of {fit}, random", part.name))
+}
+
 /// What is wrong with a strategy: unknown names, parameters that it has not, values out of their range, strategies that it
 /// does not take. Empty if nothing is.
 #[must_use]
@@ -328,6 +380,33 @@ mod tests {
     fn names_are_different() {
         let names: BTreeSet<_> = STRATEGIES.iter().map(|entry| entry.name).collect();
         assert_eq!(names.len(), STRATEGIES.len());
+    }
+
+    #[test]
+    fn a_strategy_of_another_task_is_named_with_those_that_fit() {
+        let misfit = |text: &str, task| misfit(&text.parse().unwrap(), task);
+        for (fits, task) in [
+            ("margin", Task::Classification),
+            ("random", Task::Segmentation),
+            ("kcenter", Task::Regression),
+            ("prefilter(lcmd, ensemble_variance)", Task::Regression),
+            ("power(multilabel_entropy)", Task::MultiLabel),
+            ("segmentation_entropy(pool=top)", Task::Segmentation),
+        ] {
+            assert_eq!(misfit(fits, task), None, "{fits}");
+        }
+        let said = misfit("prefilter(kcenter, margin)", Task::Regression).unwrap();
+        assert_eq!(
+            said,
+            "margin is for classification, the task is regression; choose one of ensemble_variance, greedy_x, lcmd, \
+             kcenter, random"
+        );
+        assert!(
+            misfit("power", Task::MultiLabel).unwrap().starts_with("power is for classification")
+        );
+        assert!(misfit("cvirs", Task::Classification).is_some());
+        let listed = OF_ONE_TASK.iter().flat_map(|(_, names)| names.iter());
+        listed.for_each(|name| assert!(entry(name).is_some(), "{name}"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The KPI gate: is the production model still good enough, judged by labels it has never seen?
 
-use super::scoring::{bought_labels, correct, score};
+use super::labels::{Known, bought};
+use super::scoring::{correct, score};
 use crate::domain::command::{Command, Measurement};
 use crate::domain::definition::{Definition, GateEstimator, KpiMetric};
 use crate::domain::digest::Digest;
@@ -14,33 +15,32 @@ impl Reactor for Gate {
         let Some(model) = step.run.production else {
             return Err(StepError::permanent("there is no production model to measure"));
         };
-        let (estimator, (rows, labels)) = match step.definition.kpi.estimator {
+        let (estimator, known) = match step.definition.kpi.estimator {
             GateEstimator::Audit => {
                 let fresh = &step.run.fresh_audit;
-                ("audit", bought_labels(step, |sample| fresh.contains(sample))?)
+                ("audit", bought(step, |sample| fresh.contains(sample))?)
             }
             GateEstimator::Batch => {
                 let picks = &step.run.picks;
-                ("batch", bought_labels(step, |sample| picks.contains_key(sample))?)
+                ("batch", bought(step, |sample| picks.contains_key(sample))?)
             }
         };
-        measure(step, model, estimator, &rows, &labels).map(Command::CheckGate)
+        measure(step, model, estimator, &known).map(Command::CheckGate)
     }
 }
 
-/// Measures the workflow's KPI of `model` on the samples at `rows`.
+/// Measures the workflow's KPI of `model` on samples with known labels.
 pub(super) fn measure(
     step: &Step,
     model: Digest,
     estimator: &str,
-    rows: &[usize],
-    labels: &[u32],
+    known: &Known,
 ) -> Result<Measurement, StepError> {
-    let predictions = score(step, model, rows)?;
+    let predictions = score(step, model, &known.rows)?;
     let Definition { kpi, .. } = &*step.definition;
     match kpi.metric {
         KpiMetric::Accuracy => {
-            let (correct, n) = correct(&predictions, labels);
+            let (correct, n) = correct(&predictions, &known.classes(step.definition.run.task));
             Ok(Measurement {
                 metric: "accuracy".to_owned(),
                 estimator: estimator.to_owned(),

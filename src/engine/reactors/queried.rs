@@ -2,8 +2,8 @@
 
 use crate::data_selector::{Database, QueryLimits, SampleIds, Samples, SelectorError};
 use crate::domain::definition::{Definition, SelectorSpec};
-use crate::domain::event::Label;
 use crate::domain::ids::SampleId;
+use crate::domain::label::Label;
 use crate::domain::matrix::Matrix;
 use crate::domain::rows::Runs;
 use crate::domain::state::Known;
@@ -56,9 +56,8 @@ impl<'a> Queried<'a> {
         let mut cycle = vec![None; rows.len()];
         for (sample, known) in labels {
             let Some(place) = samples.find(sample.as_str()) else { continue };
-            let Label::Class(class) = known.label;
             set(&mut labelled, place, Some(1));
-            set(&mut label, place, class_name(pool, class));
+            set(&mut label, place, named(pool, known.label));
             set(&mut cycle, place, Some(i64::from(known.cycle.0)));
         }
         let mut columns = Table { rows: rows.len(), columns: kept(pool.metadata(), rows) };
@@ -115,6 +114,20 @@ pub(in crate::engine) fn check_queries(
 fn set<T>(values: &mut [T], place: usize, value: T) {
     if let Some(old) = values.get_mut(place) {
         *old = value;
+    }
+}
+
+/// A label as queries see it: a class by its name, several with blanks between them, a value as a number. A mask is none.
+fn named(pool: &Pool, label: Label) -> Option<Box<str>> {
+    match label {
+        Label::Class(class) => class_name(pool, class),
+        Label::Classes(set) => {
+            let names = pool.classes().iter().enumerate().filter(|(class, _)| set.holds(*class));
+            let names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
+            Some(names.join(" ").into())
+        }
+        Label::Value(value) => Some(value.get().to_string().into()),
+        Label::Mask(_) => None,
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
-use crate::domain::event::Label;
-use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::domain::rows::Rows;
+use crate::domain::task::Task;
 use crate::engine::EngineError;
 use crate::engine::reactor::{Step, StepError};
 use crate::inference::pipeline::Pipeline;
@@ -39,13 +38,19 @@ pub(super) struct Asked<'a> {
 impl Asked<'static> {
     /// Asks for one score per class and nothing else.
     pub(super) fn scores(step: &Step, model: Digest) -> Self {
-        Self { model, scores: per_class(&step.pool), outputs: &[] }
+        Self { model, scores: answers(&step.definition, &step.pool), outputs: &[] }
     }
 }
 
-/// One score for each of the pool's classes.
-pub(super) fn per_class(pool: &Pool) -> Scores {
-    Scores::PerClass(pool.classes().len())
+/// What a model of the workflow's task must answer.
+pub(super) fn answers(definition: &Definition, pool: &Pool) -> Scores {
+    let (task, classes) = (definition.run.task, pool.classes().len());
+    match task {
+        Task::Classification => Scores::PerClass(classes),
+        Task::MultiLabel | Task::Regression | Task::Segmentation => {
+            Scores::Values(task.answer_shape(classes, pool.shape()).iter().product())
+        }
+    }
 }
 
 /// Runs the artifact `model` over the samples at `rows` and keeps its scores.
@@ -144,7 +149,7 @@ fn options<'a>(
     install: InstallPolicy,
 ) -> LoadOptions<'a> {
     LoadOptions {
-        scores: per_class(pool),
+        scores: answers(definition, pool),
         provider: definition.selector.provider,
         device: definition.selector.device,
         runtime: definition.selector.runtime.as_deref().map(Path::new),
@@ -191,38 +196,6 @@ pub(in crate::engine) fn check_backbone(
     };
     inference::load(&options)?.predict(&pool.gather(&[0])?)?;
     Ok(())
-}
-
-/// The samples at `rows` with their known labels.
-pub(super) fn known_labels(step: &Step, rows: &[usize]) -> Result<Vec<u32>, StepError> {
-    rows.iter()
-        .map(|&row| {
-            step.pool.label(row).ok_or_else(|| {
-                let sample = step.pool.id(row);
-                StepError::permanent(format!(
-                    "sample {sample} is held out to measure models, but has no label in the pool"
-                ))
-            })
-        })
-        .collect()
-}
-
-/// The pool rows and labels of everything that was labelled in the run and passes `keep`, in the order of sample ids.
-pub(super) fn bought_labels(
-    step: &Step,
-    keep: impl Fn(&SampleId) -> bool,
-) -> Result<(Vec<usize>, Vec<u32>), StepError> {
-    let mut rows = Vec::new();
-    let mut labels = Vec::new();
-    for (sample, known) in step.run.labels.iter().filter(|(sample, _)| keep(sample)) {
-        let row = step.pool.index_of(sample).ok_or_else(|| {
-            StepError::permanent(format!("labelled sample {sample} is no longer in the pool"))
-        })?;
-        let Label::Class(class) = known.label;
-        rows.push(row);
-        labels.push(class);
-    }
-    Ok((rows, labels))
 }
 
 /// How many predictions are right, and of how many.

@@ -1,7 +1,8 @@
 //! Choosing what goes to production, and measuring it.
 
 use super::gate::measure;
-use super::scoring::{known_labels, quality, score};
+use super::labels::held_out;
+use super::scoring::{quality, score};
 use crate::domain::command::Command;
 use crate::domain::digest::Digest;
 use crate::domain::state::Phase;
@@ -43,8 +44,8 @@ impl Reactor for SelectModel {
         } else {
             ("test", &split.test)
         };
-        let labels = known_labels(step, rows)?;
-        let acceptance = measure(step, model, estimator, rows, &labels)?;
+        let labels = held_out(step, rows)?;
+        let acceptance = measure(step, model, estimator, &labels)?;
         Ok(Command::SelectModel { selected, acceptance })
     }
 }
@@ -52,7 +53,7 @@ impl Reactor for SelectModel {
 /// The incumbent's value, measured now on the same samples as the challengers'.
 fn criterion_of(step: &Step, model: Digest) -> Result<f64, StepError> {
     let rows = &step.pool.split().validation;
-    let labels = known_labels(step, rows)?;
+    let labels = held_out(step, rows)?.classes(step.definition.run.task);
     let (accuracy, loss) = quality(&score(step, model, rows)?, &labels);
     match step.definition.model_selector.criterion.as_str() {
         "validation.accuracy" => Ok(accuracy),

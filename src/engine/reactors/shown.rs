@@ -1,7 +1,8 @@
 //! What a strategy is shown: models are run over candidates and labelled samples, as far as the strategy needs it.
 
 use super::backbone::Backbone;
-use super::scoring::{Asked, bought_labels, known_labels, per_class, score_into};
+use super::labels;
+use super::scoring::{Asked, answers, score_into};
 use crate::data_selector::{
     Labelled, Needs, Output, Rounded, View, at_temperature, fit_temperature, logits_of,
 };
@@ -179,7 +180,8 @@ impl<'a> Shown<'a> {
         let folder = step.artifacts.root();
         let outputs: Vec<&str> =
             wanted.iter().copied().filter(|name| ![PROBABILITIES, LOGITS].contains(name)).collect();
-        let asked = Asked { model, scores: per_class(&step.pool), outputs: &outputs };
+        let asked =
+            Asked { model, scores: answers(&step.definition, &step.pool), outputs: &outputs };
         let inputs = Subset::new(step.pool.features(), rows);
         let row_of = |place| rows.get(place);
         let ran = score_into(step, &asked, &inputs, &row_of, &mut |predictions: Predictions| {
@@ -262,7 +264,8 @@ fn seconds(step: &Step, candidates: &Candidates<'_>) -> Option<Vec<f64>> {
 
 /// The pool's rows of what is labelled, ascending, and their classes.
 fn labelled(step: &Step) -> Result<(Runs, Vec<u32>), StepError> {
-    let (rows, classes) = bought_labels(step, |_| true)?;
+    let known = labels::bought(step, |_| true)?;
+    let (classes, rows) = (known.classes(step.definition.run.task), known.rows);
     let mut both: Vec<(usize, u32)> = rows.into_iter().zip(classes).collect();
     both.sort_unstable();
     Ok((both.iter().map(|&(row, _)| row).collect(), both.iter().map(|&(_, class)| class).collect()))
@@ -331,7 +334,7 @@ fn calibrate(step: &Step, model: Digest, shown: &mut Shown<'_>) -> Result<f64, S
     let held_out = &step.pool.split().validation;
     let mut rows = held_out.clone();
     rows.sort_unstable();
-    let labels = known_labels(step, &rows)?;
+    let labels = labels::held_out(step, &rows)?.classes(step.definition.run.task);
     let rows: Runs = rows.into_iter().collect();
     let logits = shown.run(step, model, &rows, &BTreeSet::from([LOGITS]), None)?;
     let logits = match logits.into_values().next() {

@@ -1,10 +1,10 @@
 //! Training: from the labels bought so far to checkpoints that are known to serve what was trained.
 
-use super::scoring::{bought_labels, known_labels, load, quality};
+use super::labels::{bought, held_out};
+use super::scoring::{load, quality};
 use crate::domain::chance::Chance;
 use crate::domain::command::Command;
-use crate::domain::event::{Checkpoint, Label, Trained, labelled_set_digest};
-use crate::domain::ids::SampleId;
+use crate::domain::event::{Checkpoint, Trained};
 use crate::domain::matrix::Matrix;
 use crate::engine::reactor::{Reactor, Step, StepError};
 use crate::training::{self, Labelled, TrainRequest, TrainedCheckpoint, TrainingError};
@@ -18,11 +18,13 @@ pub(super) struct Train;
 
 impl Reactor for Train {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
-        let (rows, labels) = bought_labels(step, |_| true)?;
-        let inputs = step.pool.gather(&rows).map_err(StepError::permanent)?;
-        let held_out = &step.pool.split().validation;
-        let validation_labels = known_labels(step, held_out)?;
-        let validation = step.pool.gather(held_out).map_err(StepError::permanent)?;
+        let task = step.definition.run.task;
+        let train_set = bought(step, |_| true)?;
+        let labels = train_set.classes(task);
+        let inputs = step.pool.gather(&train_set.rows).map_err(StepError::permanent)?;
+        let validation_set = held_out(step, &step.pool.split().validation)?;
+        let validation_labels = validation_set.classes(task);
+        let validation = step.pool.gather(&validation_set.rows).map_err(StepError::permanent)?;
         let cycle = step.cycle().cycle;
         let seed = step.definition.run.seed;
         let request = TrainRequest {
@@ -56,15 +58,11 @@ impl Reactor for Train {
                 Ok(Checkpoint { model, step: checkpoint.step, metrics })
             })
             .collect::<Result<_, StepError>>()?;
-        let digest_of = |rows: &[usize], labels: &[u32]| {
-            let samples: Vec<SampleId> = rows.iter().map(|&row| step.pool.sample(row)).collect();
-            labelled_set_digest(samples.iter().zip(labels.iter().map(|&class| Label::Class(class))))
-        };
         Ok(Command::RecordTraining(Trained {
-            train_set: digest_of(&rows, &labels),
-            train_samples: rows.len() as u64,
-            validation_set: digest_of(held_out, &validation_labels),
-            validation_samples: held_out.len() as u64,
+            train_set: train_set.digest,
+            train_samples: train_set.rows.len() as u64,
+            validation_set: validation_set.digest,
+            validation_samples: validation_set.rows.len() as u64,
             checkpoints,
         }))
     }
