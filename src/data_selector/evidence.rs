@@ -10,6 +10,7 @@
 //! | `outputs/NAME.npy` | an output of the model, a row for each candidate, as `keep` says in `f32` or `f16` |
 //! | `members/N.npy` | what a member of the committee says |
 //! | `labelled/NAME.npy`, `labelled/classes.npy` | the same for the labelled samples, and their classes |
+//! | `labelled/label_sets.npy` | in multi-label tasks: a flag for each class of each labelled sample |
 //! | `seconds.npy` | seconds of annotation |
 //! | `queries/N.npy` | the candidates that a query of the strategy answered, in its order |
 //!
@@ -208,6 +209,11 @@ impl<W: Write> EvidenceWriter<W> {
         let classes = &view.labelled.classes;
         self.start("labelled/classes.npy", "<u4", &[classes.len()])?;
         self.write(&classes.iter().flat_map(|class| class.to_le_bytes()).collect::<Vec<u8>>())?;
+        let sets = &view.labelled.label_sets;
+        if let Some(first) = sets.first() {
+            self.start("labelled/label_sets.npy", "|b1", &[sets.len(), first.len()])?;
+            self.write(&sets.iter().flatten().map(|&flag| u8::from(flag)).collect::<Vec<u8>>())?;
+        }
         if let Some(seconds) = view.seconds.as_ref().filter(|_| needs.seconds) {
             self.start("seconds.npy", "<f8", &[seconds.len()])?;
             self.write(&seconds.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>())?;
@@ -330,6 +336,7 @@ pub struct Evidence {
     members: Vec<Matrix>,
     labelled: BTreeMap<String, Matrix>,
     classes: Vec<u32>,
+    label_sets: Vec<Vec<bool>>,
     seconds: Option<Vec<f64>>,
     queries: Answered,
 }
@@ -379,6 +386,15 @@ impl Evidence {
             labelled.insert(name.clone(), file.matrix(&format!("labelled/{name}.npy"))?);
         }
         let classes = file.optional("labelled/classes.npy", "<u4", u32::from_le_bytes)?;
+        let flags = file.optional("labelled/label_sets.npy", "|b1", |[flag]: [u8; 1]| flag != 0)?;
+        let each =
+            flags.as_ref().and_then(|flags| flags.len().checked_div(classes.as_ref()?.len()));
+        let label_sets = match (flags, each) {
+            (Some(flags), Some(each)) if each > 0 => {
+                flags.chunks_exact(each).map(<[bool]>::to_vec).collect()
+            }
+            _ => Vec::new(),
+        };
         let mut queries = Vec::new();
         for (number, (sql, labelled)) in about.queries.iter().enumerate() {
             let name = format!("queries/{number}.npy");
@@ -394,6 +410,7 @@ impl Evidence {
             members,
             labelled,
             classes: classes.unwrap_or_default(),
+            label_sets,
             seconds: file.optional("seconds.npy", "<f8", f64::from_le_bytes)?,
             queries: Answered(queries),
         })
@@ -433,7 +450,7 @@ impl Evidence {
             .collect();
         view.labelled = Labelled {
             classes: Cow::Borrowed(&self.classes),
-            label_sets: Cow::Borrowed(&[]),
+            label_sets: Cow::Borrowed(&self.label_sets),
             outputs: self
                 .labelled
                 .iter()

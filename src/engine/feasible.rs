@@ -158,8 +158,9 @@ fn check_against_pool(definition: &Definition, pool: &Pool) -> Result<(), Engine
     } else if split.validation.is_empty() {
         "the pool has no validation samples, which choose the production model: raise pool.validation"
             .to_owned()
-    } else if classes < 2 {
-        format!("the class list has {classes} entries, a classifier needs at least 2")
+    } else if classes < definition.run.task.least_classes() {
+        let (task, least) = (definition.run.task, definition.run.task.least_classes());
+        format!("the class list has {classes} entries, {task} needs at least {least}")
     } else {
         return Ok(());
     };

@@ -10,6 +10,7 @@ use crate::domain::definition::{Committee, EmbeddingSource, Keep, SelectorModel}
 use crate::domain::digest::Digest;
 use crate::domain::matrix::Matrix;
 use crate::domain::rows::{Rows, Runs, Subset};
+use crate::domain::task::Task;
 use crate::engine::candidates::Candidates;
 use crate::engine::reactor::{Step, StepError};
 use crate::engine::resolve;
@@ -29,6 +30,7 @@ pub(super) struct Shown<'a> {
     members: Vec<Seen<'a>>,
     labelled: BTreeMap<String, Matrix>,
     classes: Vec<u32>,
+    label_sets: Vec<Vec<bool>>,
     seconds: Option<Vec<f64>>,
     /// The model that ran.
     pub(super) model: Option<Digest>,
@@ -57,12 +59,13 @@ impl<'a> Shown<'a> {
         needs: &Needs,
         candidates: &'a Candidates<'_>,
     ) -> Result<Self, StepError> {
-        let (labelled_rows, classes) = labelled(step)?;
+        let Labelling { rows: labelled_rows, classes, label_sets } = labelling(step)?;
         let mut shown = Self {
             outputs: BTreeMap::new(),
             members: Vec::new(),
             labelled: BTreeMap::new(),
             classes,
+            label_sets,
             seconds: needs.seconds.then(|| seconds(step, candidates)).flatten(),
             model: None,
             provider: None,
@@ -110,15 +113,13 @@ impl<'a> Shown<'a> {
                 if needs.calibrated { Some(calibrate(step, model, &mut shown)?) } else { None };
             shown.model = Some(model);
             let outputs = shown.run(step, model, rows, &wanted, temperature)?;
-            shown
-                .outputs
-                .extend(outputs.into_iter().map(|(name, spool)| (name, Seen::flat(spool))));
+            shown.outputs.extend(outputs);
             let wanted: BTreeSet<&str> =
                 wanted.into_iter().filter(|name| needs.labelled.contains(*name)).collect();
             if !wanted.is_empty() {
                 let known = shown.run(step, model, &labelled_rows, &wanted, temperature)?;
-                for (name, spool) in known {
-                    shown.labelled.insert(name, whole(&spool)?);
+                for (name, seen) in known {
+                    shown.labelled.insert(name, whole(&*seen.rows)?);
                 }
             }
         }
@@ -145,7 +146,7 @@ impl<'a> Shown<'a> {
         view.seconds = self.seconds.as_deref().map(Cow::Borrowed);
         view.labelled = Labelled {
             classes: Cow::Borrowed(&self.classes),
-            label_sets: Cow::Borrowed(&[]),
+            label_sets: Cow::Borrowed(&self.label_sets),
             outputs: self
                 .labelled
                 .iter()
@@ -175,8 +176,8 @@ impl<'a> Shown<'a> {
         rows: &Runs,
         wanted: &BTreeSet<&str>,
         temperature: Option<f64>,
-    ) -> Result<BTreeMap<String, Spool>, StepError> {
-        let mut spools: BTreeMap<String, Spool> = BTreeMap::new();
+    ) -> Result<BTreeMap<String, Seen<'a>>, StepError> {
+        let mut spools: BTreeMap<String, (Spool, Vec<usize>)> = BTreeMap::new();
         let folder = step.artifacts.root();
         let outputs: Vec<&str> =
             wanted.iter().copied().filter(|name| ![PROBABILITIES, LOGITS].contains(name)).collect();
@@ -186,10 +187,11 @@ impl<'a> Shown<'a> {
         let row_of = |place| rows.get(place);
         let ran = score_into(step, &asked, &inputs, &row_of, &mut |predictions: Predictions| {
             for &name in wanted {
-                let answer = answer(&predictions, name, temperature)?;
+                let (answer, shape) = answer(step, &predictions, name, temperature)?;
                 spools
                     .entry(name.to_owned())
-                    .or_insert_with(|| Spool::new(answer.cols()))
+                    .or_insert_with(|| (Spool::new(answer.cols()), shape))
+                    .0
                     .push(&answer, folder)
                     .map_err(|error| StepError::Retryable(Box::new(error)))?;
             }
@@ -199,7 +201,8 @@ impl<'a> Shown<'a> {
             step.remark(format!("models run on {}", ran.why));
             self.provider = Some(ran.provider);
         }
-        Ok(spools)
+        let seen = |(rows, shape): (Spool, _)| Seen { rows: Box::new(rows), shape };
+        Ok(spools.into_iter().map(|(name, spool)| (name, seen(spool))).collect())
     }
 
     /// Has a frozen backbone give the embeddings.
@@ -248,7 +251,7 @@ impl<'a> Shown<'a> {
         for &member in &members {
             let wanted = BTreeSet::from([PROBABILITIES]);
             let outputs = self.run(step, member, rows, &wanted, None)?;
-            self.members.extend(outputs.into_values().map(Seen::flat));
+            self.members.extend(outputs.into_values());
         }
         let members: Vec<String> = members.iter().map(Digest::short).collect();
         self.remarks.insert("committee".to_owned(), members.join(" "));
@@ -262,13 +265,29 @@ fn seconds(step: &Step, candidates: &Candidates<'_>) -> Option<Vec<f64>> {
     Some(candidates.rows().iter().map(of).collect())
 }
 
-/// The pool's rows of what is labelled, ascending, and their classes.
-fn labelled(step: &Step) -> Result<(Runs, Vec<u32>), StepError> {
+/// What is labelled: the pool's rows, ascending, and in the same order what they are.
+struct Labelling {
+    rows: Runs,
+    classes: Vec<u32>,
+    /// In multi-label tasks.
+    label_sets: Vec<Vec<bool>>,
+}
+
+fn labelling(step: &Step) -> Result<Labelling, StepError> {
+    let task = step.definition.run.task;
     let known = labels::bought(step, |_| true)?;
-    let (classes, rows) = (known.classes(step.definition.run.task), known.rows);
-    let mut both: Vec<(usize, u32)> = rows.into_iter().zip(classes).collect();
-    both.sort_unstable();
-    Ok((both.iter().map(|&(row, _)| row).collect(), both.iter().map(|&(_, class)| class).collect()))
+    let classes = known.classes(task);
+    let mut order: Vec<usize> = (0..known.rows.len()).collect();
+    order.sort_unstable_by_key(|&place| known.rows.get(place));
+    let set = |&place: &usize| known.numbers.row(place).iter().map(|&flag| flag > 0.5).collect();
+    Ok(Labelling {
+        rows: order.iter().filter_map(|&place| known.rows.get(place).copied()).collect(),
+        classes: order.iter().filter_map(|&place| classes.get(place).copied()).collect(),
+        label_sets: match task {
+            Task::MultiLabel => order.iter().map(set).collect(),
+            Task::Classification | Task::Regression | Task::Segmentation => Vec::new(),
+        },
+    })
 }
 
 /// The model that scores candidates in this cycle.
@@ -300,20 +319,31 @@ fn nobody_answers(step: &Step, wanted: &BTreeSet<&str>) -> StepError {
     ))
 }
 
-/// The output of this name.
+/// The output of this name, and the shape of a row.
 fn answer<'p>(
+    step: &Step,
     predictions: &'p Predictions,
     name: &str,
     temperature: Option<f64>,
-) -> Result<Cow<'p, Matrix>, StepError> {
+) -> Result<(Cow<'p, Matrix>, Vec<usize>), StepError> {
+    let scored = |scores| Some((scores, predictions.score_shape.clone()));
     let found = match (name, temperature) {
-        (PROBABILITIES, None) => Some(Cow::Owned(predictions.probabilities())),
-        (PROBABILITIES, Some(temperature)) => {
-            Some(Cow::Owned(at_temperature(&logits(predictions), temperature)))
+        (PROBABILITIES, None) => {
+            let (task, classes) = (step.definition.run.task, step.pool.classes().len());
+            scored(Cow::Owned(predictions.meaning(task, classes)))
         }
-        (LOGITS, _) => Some(logits(predictions)),
-        (EMBEDDING, _) => predictions.embedding.as_ref().map(Cow::Borrowed),
-        _ => predictions.extra.get(name).map(|extra| Cow::Borrowed(&extra.values)),
+        (PROBABILITIES, Some(temperature)) => {
+            scored(Cow::Owned(at_temperature(&logits(predictions), temperature)))
+        }
+        (LOGITS, _) => scored(logits(predictions)),
+        (EMBEDDING, _) => predictions
+            .embedding
+            .as_ref()
+            .map(|embedding| (Cow::Borrowed(embedding), vec![embedding.cols()])),
+        _ => predictions.extra.get(name).map(|extra| {
+            let shape = if extra.shape.is_empty() { vec![1] } else { extra.shape.clone() };
+            (Cow::Borrowed(&extra.values), shape)
+        }),
     };
     found.ok_or_else(|| {
         StepError::permanent(format!(
@@ -338,7 +368,7 @@ fn calibrate(step: &Step, model: Digest, shown: &mut Shown<'_>) -> Result<f64, S
     let rows: Runs = rows.into_iter().collect();
     let logits = shown.run(step, model, &rows, &BTreeSet::from([LOGITS]), None)?;
     let logits = match logits.into_values().next() {
-        Some(spool) => whole(&spool)?,
+        Some(seen) => whole(&*seen.rows)?,
         None => Matrix::default(),
     };
     let temperature = fit_temperature(&logits, &labels).map_err(StepError::permanent)?;
