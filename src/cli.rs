@@ -16,6 +16,7 @@ mod doctor;
 mod error;
 mod jobs;
 mod log;
+mod models;
 mod output;
 mod repair;
 mod run;
@@ -121,6 +122,11 @@ enum Command {
         /// The run [default: the newest unfinished one].
         run: Option<String>,
     },
+    /// Show what is and was in production, copy a model, put an earlier one back.
+    Models {
+        #[command(subcommand)]
+        action: ModelsAction,
+    },
     /// Check a workflow file and show what it asks for.
     Validate {
         /// The workflow file.
@@ -191,6 +197,61 @@ enum JobsAction {
 }
 
 #[derive(Debug, Subcommand)]
+enum ModelsAction {
+    /// List the models that were in production.
+    List {
+        /// The run, by the beginning or the end of its id [default: the newest].
+        run: Option<String>,
+    },
+    /// Show one of them.
+    Show {
+        /// The model, by the beginning of its digest.
+        model: String,
+        /// The run [default: the newest].
+        #[arg(long)]
+        run: Option<String>,
+    },
+    /// Copy a model to a file of its own.
+    Export {
+        /// Where to; replaced as a whole if it is there.
+        file: PathBuf,
+        /// The model, by the beginning of its digest [default: the one in production].
+        #[arg(long)]
+        model: Option<String>,
+        /// The run [default: the newest].
+        #[arg(long)]
+        run: Option<String>,
+    },
+    /// Put a model that was in production before back there.
+    Rollback {
+        /// The model, by the beginning of its digest.
+        model: String,
+        /// The run [default: the newest].
+        #[arg(long)]
+        run: Option<String>,
+        /// Why; kept in the log.
+        #[arg(long, default_value = "rolled back on the command line")]
+        reason: String,
+    },
+    /// Keep the production model, whatever training finds.
+    Pin {
+        /// The run [default: the newest].
+        run: Option<String>,
+        /// Why; kept in the log.
+        #[arg(long, default_value = "pinned on the command line")]
+        reason: String,
+    },
+    /// Let training replace the production model again.
+    Unpin {
+        /// The run [default: the newest].
+        run: Option<String>,
+        /// Why; kept in the log.
+        #[arg(long, default_value = "unpinned on the command line")]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum RuntimeAction {
     /// Install the pinned onnxruntime into the user's cache folder.
     Install {
@@ -254,6 +315,7 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             change(cli, output, Request::Cancel { run: run.clone(), reason: reason.clone() }).await
         }
         Command::Pause { run } => change(cli, output, Request::Pause { run: run.clone() }).await,
+        Command::Models { action } => models::models(cli, output, action).await,
         Command::Validate { workflow, overrides } => {
             validate::validate(output, workflow, &overrides.all())
         }

@@ -6,6 +6,7 @@
 
 mod wire;
 
+use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
 use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
@@ -55,6 +56,14 @@ pub enum ControlError {
     /// Not a job's id.
     #[error("{text:?} is no job id: `gleaner jobs` lists them")]
     BadJob {
+        /// What was given.
+        text: String,
+    },
+    /// Not a model.
+    #[error(
+        "{text:?} is no model that was in production in this run: `gleaner models list` shows them"
+    )]
+    BadModel {
         /// What was given.
         text: String,
     },
@@ -164,6 +173,41 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
             engine.resume(run).await?;
             Ok(Response::Done(format!("run {run} goes on")))
         }
+        Request::Models { run } => {
+            let run = find_run(engine, run.as_deref()).await?;
+            Ok(Response::Models(engine.models(run).await?))
+        }
+        Request::RollBack { run, model, reason } => {
+            let run = find_run(engine, run.as_deref()).await?;
+            let model = find_model(engine, run, &model).await?;
+            engine.roll_back(run, model, &reason).await?;
+            let file = engine.current_model(run);
+            let short = model.short();
+            Ok(Response::Done(format!("model {short} is in production again: {}", file.display())))
+        }
+        Request::Pin { run, pinned, reason } => {
+            let run = find_run(engine, run.as_deref()).await?;
+            engine.pin(run, pinned, &reason).await?;
+            Ok(Response::Done(match pinned {
+                true => {
+                    format!("the production model of run {run} is pinned: no training replaces it")
+                }
+                false => format!("the production model of run {run} may be replaced again"),
+            }))
+        }
+    }
+}
+
+/// The model that `text` names by the beginning of its digest.
+async fn find_model(engine: &Engine, run: RunId, text: &str) -> Result<Digest, ControlError> {
+    let wanted = text.to_lowercase();
+    let models = engine.models(run).await?;
+    let mut named = models.iter().map(|known| known.model);
+    let is_meant = |model: &Digest| !wanted.is_empty() && model.to_string().starts_with(&wanted);
+    let mut found = named.by_ref().filter(is_meant);
+    match (found.next(), found.next()) {
+        (Some(model), None) => Ok(model),
+        (Some(_) | None, _) => Err(ControlError::BadModel { text: text.to_owned() }),
     }
 }
 

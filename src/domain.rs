@@ -11,6 +11,7 @@
 //! | what may be done now, and what follows? | [`decide`], [`command`] |
 //! | what is a unit of work, when is it tried again? | [`job`] |
 //! | when is a target met? | [`kpi`] |
+//! | when does a run end? | [`stop`] |
 //! | what did the workflow ask for? | [`definition`] |
 //! | what is learnt, and how do labels look? | [`task`], [`label`] |
 //! | what is a selection strategy called, and what does it take? | [`strategy`] |
@@ -35,6 +36,7 @@ pub mod nearest;
 pub mod npy;
 pub mod rows;
 pub mod state;
+pub mod stop;
 pub mod strategy;
 pub mod table;
 pub mod task;

@@ -26,6 +26,7 @@ mod error;
 mod feasible;
 mod live_run;
 pub mod notice;
+mod published;
 pub mod reactor;
 pub mod reactors;
 mod spool;
@@ -36,10 +37,11 @@ use crate::data_selector::{Memory, Strategy};
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
 use crate::domain::definition::Definition;
-use crate::domain::event::{CycleCancelled, RunStarted};
+use crate::domain::digest::Digest;
+use crate::domain::event::{CycleCancelled, Pinned, RunStarted};
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
 use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
-use crate::domain::state::Phase;
+use crate::domain::state::{Phase, Run};
 use crate::domain::time::Timestamp;
 use crate::inference::InstallPolicy;
 use crate::pool::Pool;
@@ -50,7 +52,7 @@ pub use error::EngineError;
 use live_run::LiveRun;
 use notice::Notice;
 use reactor::{Reactor, StepError};
-use status::{JobSummary, RunState, RunStatus};
+use status::{JobSummary, ModelSummary, RunState, RunStatus};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -207,6 +209,51 @@ impl Engine {
         Ok(())
     }
 
+    /// Puts a model that was in production before back there; `models/RUN/current.onnx` follows. Also when the run is over.
+    /// A model selection under way is done again.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if the model was never in production, or is now.
+    pub async fn roll_back(
+        &self,
+        run: RunId,
+        model: Digest,
+        reason: &str,
+    ) -> Result<(), EngineError> {
+        self.change(run, Command::RollBack { model, reason: reason.to_owned() }).await
+    }
+
+    /// Pins the production model, so that no training replaces it, or sets it free. Also when the run is over.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] if there is no model, or it is so already.
+    pub async fn pin(&self, run: RunId, pinned: bool, reason: &str) -> Result<(), EngineError> {
+        self.change(run, Command::Pin(Pinned { pinned, reason: reason.to_owned() })).await
+    }
+
+    async fn change(&self, run: RunId, command: Command) -> Result<(), EngineError> {
+        let live = self.inner.live(run).await?;
+        let mut live = live.lock().await;
+        self.inner.execute(&mut live, command, Cause::default()).await?;
+        Ok(())
+    }
+
+    /// Every model that was promoted in a run, in the order of promotion.
+    ///
+    /// # Errors
+    /// As [`Engine::status`].
+    pub async fn models(&self, run: RunId) -> Result<Vec<ModelSummary>, EngineError> {
+        let live = self.inner.live(run).await?;
+        let live = live.lock().await;
+        Ok(live.models(&self.inner.artifacts))
+    }
+
+    /// The file that always is the production model of a run, once there is one; see [`Engine::roll_back`].
+    #[must_use]
+    pub fn current_model(&self, run: RunId) -> PathBuf {
+        published::path(&self.inner.artifacts, run)
+    }
+
     /// Gives a dead job new tries.
     ///
     /// # Errors
@@ -335,7 +382,9 @@ impl Inner {
     }
 
     async fn load(&self, run: RunId) -> Result<LiveRun, EngineError> {
-        LiveRun::load(&*self.store, &self.artifacts, run).await
+        let live = LiveRun::load(&*self.store, &self.artifacts, run).await?;
+        self.publish(&live.run);
+        Ok(live)
     }
 
     async fn last_cycle(&self, run: RunId) -> Result<CycleNumber, EngineError> {
@@ -399,7 +448,11 @@ impl Inner {
             };
             match self.store.commit(commit).await {
                 Ok(committed) => {
+                    let before = live.run.production;
                     live.committed(decision.run, &committed.events);
+                    if live.run.production != before {
+                        self.publish(&live.run);
+                    }
                     if matches!(live.run.phase, Phase::Ended(_)) {
                         // It is the largest thing in memory, and nobody works with it any more.
                         lock(&self.pools).remove(&run);
@@ -462,6 +515,17 @@ impl Inner {
             lock(&self.pools).insert(run, Arc::clone(&pool));
         }
         Ok(pool)
+    }
+
+    /// Has others find the production model. The log has it in any case, so a failure is told and no more.
+    fn publish(&self, run: &Run) {
+        let Some(model) = run.production.filter(|model| self.artifacts.contains(model)) else {
+            return;
+        };
+        if let Err(error) = published::publish(&self.artifacts, run.id, &model) {
+            let file = published::path(&self.artifacts, run.id);
+            tracing::warn!(run = %run.id, %error, file = %file.display(), "cannot switch the production model's file");
+        }
     }
 
     /// What was left out of a pool is never left out silently.

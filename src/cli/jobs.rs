@@ -45,7 +45,11 @@ pub(super) async fn jobs(
             }
         }
         Response::Done(text) => output.line(&text)?,
-        Response::Runs(_) | Response::Status(_) | Response::Log { .. } | Response::Refused(_) => {}
+        Response::Runs(_)
+        | Response::Status(_)
+        | Response::Log { .. }
+        | Response::Models(_)
+        | Response::Refused(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

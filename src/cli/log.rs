@@ -112,6 +112,24 @@ fn sentence(event: &Event) -> String {
             format!("{} after {} tries: {}", failed.step, failed.attempts, failed.cause)
         }
         Event::CycleCancelled(cancelled) => cancelled.reason.clone(),
+        Event::ModelsCompared(compared) => format!(
+            "{} against {}: {:+.4} ({:+.4} to {:+.4}) on {} samples, p = {:.3} ({})",
+            compared.challenger.short(),
+            compared.champion.short(),
+            compared.difference,
+            compared.interval.low,
+            compared.interval.high,
+            compared.n,
+            compared.p,
+            compared.test
+        ),
+        Event::RolledBack(back) => {
+            format!("{} instead of {}: {}", back.model.short(), back.previous.short(), back.reason)
+        }
+        Event::Pinned(pinned) => {
+            let what = if pinned.pinned { "pinned" } else { "set free" };
+            format!("the production model is {what}: {}", pinned.reason)
+        }
         Event::RunEnded(ended) => {
             format!(
                 "{:?} after {} cycles with {} labels",

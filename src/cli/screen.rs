@@ -109,7 +109,10 @@ impl Screen {
             Event::RunStarted(_)
             | Event::CycleFailed(_)
             | Event::CycleCancelled(_)
-            | Event::RunEnded(_) => {}
+            | Event::RunEnded(_)
+            | Event::ModelsCompared(_)
+            | Event::RolledBack(_)
+            | Event::Pinned(_) => {}
         }
         Ok(())
     }
@@ -248,5 +251,9 @@ pub(super) const fn end_reason(reason: EndReason) -> &'static str {
         EndReason::MaxLabels => "ended: stop.max_labels is reached",
         EndReason::PoolExhausted => "ended: every sample of the pool is labelled",
         EndReason::Cancelled => "ended: cancelled",
+        EndReason::MaxHours => "ended: stop.max_hours of annotation are spent",
+        EndReason::Deadline => "ended: stop.deadline has passed",
+        EndReason::Plateau => "ended: stop.plateau cycles brought nothing better",
+        EndReason::Stable => "ended: predictions hardly change any more (stop.stable)",
     }
 }

@@ -27,7 +27,11 @@ pub(super) async fn status(
         }
         Response::Status(status) if output.json => output.json(&status)?,
         Response::Status(status) => show(cli, output, &status, elsewhere)?,
-        Response::Log { .. } | Response::Jobs(_) | Response::Done(_) | Response::Refused(_) => {}
+        Response::Log { .. }
+        | Response::Jobs(_)
+        | Response::Models(_)
+        | Response::Done(_)
+        | Response::Refused(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

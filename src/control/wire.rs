@@ -3,7 +3,7 @@
 //! Pure: bytes in, values out. The bytes may be anything.
 
 use crate::domain::event::Event;
-use crate::engine::status::{JobSummary, RunStatus};
+use crate::engine::status::{JobSummary, ModelSummary, RunStatus};
 use crate::store::Recorded;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,29 @@ pub enum Request {
         /// Which run; the newest unfinished one if none is named.
         run: Option<String>,
     },
+    /// Every model that was in production in a run.
+    Models {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+    },
+    /// Put an earlier model back into production.
+    RollBack {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// The beginning of the model's digest.
+        model: String,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Pin the production model, or set it free.
+    Pin {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// Which of both.
+        pinned: bool,
+        /// Why, for the log.
+        reason: String,
+    },
 }
 
 /// A place in a run's logs.
@@ -117,6 +140,8 @@ pub enum Response {
     },
     /// To [`Request::Jobs`].
     Jobs(Vec<JobSummary>),
+    /// To [`Request::Models`].
+    Models(Vec<ModelSummary>),
     /// To what changes something: what happened.
     Done(String),
     /// It was refused.

@@ -2,9 +2,11 @@
 
 use super::digest::Digest;
 use super::event::{
-    Annotation, BatchSelected, CycleCancelled, CycleFailed, ModelSelected, RunStarted, Trained,
+    Annotation, BatchSelected, CycleCancelled, CycleFailed, ModelSelected, ModelsCompared, Pinned,
+    RunStarted, Trained,
 };
 use super::kpi::Interval;
+use super::time::Timestamp;
 
 /// A wish; [`super::decide::decide`] grants or refuses it.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +32,8 @@ pub enum Command {
     RecordTraining(Trained),
     /// The model selector decided, and what is in production now was measured.
     SelectModel {
+        /// How the production model and the best challenger compare, where there are both.
+        compared: Option<ModelsCompared>,
         /// The decision.
         selected: ModelSelected,
         /// The measurement.
@@ -39,6 +43,15 @@ pub enum Command {
     Fail(CycleFailed),
     /// End the run now.
     Cancel(CycleCancelled),
+    /// Put an earlier model back into production; also when the run is over.
+    RollBack {
+        /// One that was in production before.
+        model: Digest,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Pin the production model, or set it free; also when the run is over.
+    Pin(Pinned),
 }
 
 /// A KPI, measured.
@@ -52,6 +65,8 @@ pub struct Measurement {
     pub model: Digest,
     /// How many samples.
     pub n: u64,
+    /// When; what it decides may depend on the time.
+    pub at: Timestamp,
     /// The value.
     pub value: f64,
     /// Its interval.

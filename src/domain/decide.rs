@@ -1,17 +1,19 @@
 //! The rules: what a command leads to in a run, or why it is refused. The only place with policy.
 
 use super::command::{Command, Measurement};
-use super::definition::{ColdStart, Definition, Direction, Mode, SelectorModel};
+use super::definition::{ColdStart, Definition, Inconclusive, Mode, SelectorModel};
 use super::digest::Digest;
 use super::event::{
-    Annotated, CycleEnded, CycleStarted, EndReason, Event, KpiChecked, KpiStage, RunEnded,
-    labelled_set_digest,
+    Annotated, CycleEnded, CycleStarted, EndReason, Event, KpiChecked, KpiStage, RolledBack,
+    RunEnded, labelled_set_digest,
 };
 use super::ids::{CycleNumber, SampleId};
 use super::job::JobKind;
 use super::kpi::{self, Basis, Verdict};
 use super::state::{IllegalEvent, Phase, Run};
+use super::stop;
 use super::task::Task;
+use super::time::Timestamp;
 
 /// What a command leads to.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +72,9 @@ pub enum Refusal {
         /// The digest of the labels that the run knows.
         known: Digest,
     },
+    /// No model was ever promoted.
+    #[error("the run has no production model yet")]
+    NoModel,
     /// The run is over.
     #[error("the run has ended ({reason:?})")]
     Ended {
@@ -124,11 +129,13 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             }
         }
         Command::CheckGate(measured) => {
+            let now = measured.at;
             let checked = check(definition, KpiStage::Gate, measured);
-            let met = checked.verdict == Verdict::Met;
+            let (met, unclear) =
+                (checked.verdict == Verdict::Met, checked.verdict == Verdict::Inconclusive);
             draft.push(Event::KpiChecked(checked))?;
-            if met {
-                draft.end_cycle(definition, definition.stop.kpi)?;
+            if met || (unclear && definition.kpi.inconclusive == Inconclusive::Label) {
+                draft.end_cycle(definition, met, now)?;
             }
         }
         Command::RecordTraining(trained) => {
@@ -138,15 +145,24 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
                 return Err(Refusal::OtherLabels { used, known });
             }
         }
-        Command::SelectModel { selected, acceptance } => {
+        Command::SelectModel { compared, selected, acceptance } => {
+            if let Some(compared) = compared {
+                draft.push(Event::ModelsCompared(compared))?;
+            }
             draft.push(Event::ModelSelected(selected))?;
+            let now = acceptance.at;
             let checked = check(definition, KpiStage::Acceptance, acceptance);
             // In production the acceptance samples helped to choose the model, so they do not end a run.
             let met = checked.verdict == Verdict::Met && definition.run.mode == Mode::Development;
             draft.push(Event::KpiChecked(checked))?;
-            draft.end_cycle(definition, definition.stop.kpi && met)?;
+            draft.end_cycle(definition, met, now)?;
         }
         Command::Fail(failed) => draft.push(Event::CycleFailed(failed))?,
+        Command::RollBack { model, reason } => {
+            let previous = run.production.ok_or(Refusal::NoModel)?;
+            draft.push(Event::RolledBack(RolledBack { model, previous, reason }))?;
+        }
+        Command::Pin(pinned) => draft.push(Event::Pinned(pinned))?,
         Command::Cancel(cancelled) => {
             if let Phase::Ended(reason) = run.phase {
                 return Err(Refusal::Ended { reason });
@@ -223,7 +239,7 @@ fn check(definition: &Definition, stage: KpiStage, measured: Measurement) -> Kpi
         interval,
         target,
         basis,
-        verdict: kpi::verdict(basis, value, interval, target, Direction::Max),
+        verdict: kpi::verdict(basis, value, interval, target, definition.kpi.metric.direction()),
     }
 }
 
@@ -241,10 +257,16 @@ impl Draft {
         Ok(())
     }
 
-    fn end_cycle(&mut self, definition: &Definition, kpi_met: bool) -> Result<(), IllegalEvent> {
+    fn end_cycle(
+        &mut self,
+        definition: &Definition,
+        kpi_met: bool,
+        now: Timestamp,
+    ) -> Result<(), IllegalEvent> {
         let (labelled, production) = (self.run.labelled(), self.run.production);
         self.push(Event::CycleEnded(CycleEnded { labelled, production }))?;
-        stop_reason(&self.run, definition, kpi_met).map_or(Ok(()), |reason| self.end_run(reason))
+        stop::reason(&self.run, definition, kpi_met, now)
+            .map_or(Ok(()), |reason| self.end_run(reason))
     }
 
     fn end_run(&mut self, reason: EndReason) -> Result<(), IllegalEvent> {
@@ -254,21 +276,5 @@ impl Draft {
             labelled: self.run.labelled(),
             production: self.run.production,
         }))
-    }
-}
-
-/// Whether the run ends with the cycle that is just complete.
-fn stop_reason(run: &Run, definition: &Definition, kpi_met: bool) -> Option<EndReason> {
-    let stop = &definition.stop;
-    if kpi_met {
-        Some(EndReason::KpiMet)
-    } else if stop.max_cycles.is_some_and(|most| run.cycle.0 >= most) {
-        Some(EndReason::MaxCycles)
-    } else if stop.max_labels.is_some_and(|most| run.labels.len() >= most) {
-        Some(EndReason::MaxLabels)
-    } else if run.remaining == Some(0) {
-        Some(EndReason::PoolExhausted)
-    } else {
-        None
     }
 }

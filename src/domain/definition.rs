@@ -6,6 +6,7 @@
 use super::digest::Digest;
 use super::strategy::StrategySpec;
 use super::task::Task;
+use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -442,6 +443,49 @@ pub struct ModelSelectorSpec {
     pub direction: Direction,
     /// A challenger must beat the incumbent by more than this.
     pub min_gain: f64,
+    /// Of checkpoints that are equal by the criterion, the better one by this goes to production.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tie_break: Option<String>,
+    /// A challenger must beat the incumbent by more than luck.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub significant: bool,
+    /// How sure that must be, and how wide the intervals of comparisons are, in (0, 1).
+    #[serde(default = "usual_confidence", skip_serializing_if = "is_usual_confidence")]
+    pub confidence: f64,
+    /// A larger file does not go to production, in bytes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_bytes: Option<u64>,
+    /// A model that takes longer for one sample, on this machine and by itself, does not go to production, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_latency_ms: Option<f64>,
+    /// A model whose recall of some class is lower does not go to production, in [0, 1].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub class_floor: Option<f64>,
+}
+
+impl Default for ModelSelectorSpec {
+    /// The best accuracy, without limits: for `..ModelSelectorSpec::default()`.
+    fn default() -> Self {
+        Self {
+            criterion: "validation.accuracy".to_owned(),
+            direction: Direction::Max,
+            min_gain: 0.0,
+            tie_break: None,
+            significant: false,
+            confidence: usual_confidence(),
+            max_bytes: None,
+            max_latency_ms: None,
+            class_floor: None,
+        }
+    }
+}
+
+const fn usual_confidence() -> f64 {
+    0.95
+}
+
+fn is_usual_confidence(confidence: &f64) -> bool {
+    confidence.total_cmp(&usual_confidence()).is_eq()
 }
 
 /// Whether more is better.
@@ -452,6 +496,17 @@ pub enum Direction {
     Max,
     /// Lower is better.
     Min,
+}
+
+impl Direction {
+    /// How much better `a` is than `b`; below 0 where it is worse.
+    #[must_use]
+    pub fn gain(self, a: f64, b: f64) -> f64 {
+        match self {
+            Self::Max => a - b,
+            Self::Min => b - a,
+        }
+    }
 }
 
 /// `[kpi]`: what the production model must reach.
@@ -467,6 +522,20 @@ pub struct KpiSpec {
     pub estimator: GateEstimator,
     /// The confidence of the interval, in (0, 1).
     pub confidence: f64,
+    /// What follows a gate that cannot tell.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub inconclusive: Inconclusive,
+}
+
+/// What follows a gate that cannot tell whether the target is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inconclusive {
+    /// A training.
+    #[default]
+    Train,
+    /// More labels first: the cycle ends, the model stays, and its audit labels go on accumulating.
+    Label,
 }
 
 /// What a KPI measures.
@@ -477,19 +546,31 @@ pub enum KpiMetric {
     Accuracy,
 }
 
+impl KpiMetric {
+    /// Whether more is better.
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        Direction::Max
+    }
+}
+
 /// Which labels the gate reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateEstimator {
     /// The audit labels since the production model was trained: unbiased.
     Audit,
+    /// The picks of a strategy that draws by chance, since the production model was trained, each weighted by the probability
+    /// with which it was drawn, so that the estimate is unbiased (R_LURE: Farquhar et al., arXiv 2101.11665). Needs `power`,
+    /// `softmax` or `softrank`.
+    Lure,
     /// The whole of the newest batch. Biased: an actively chosen batch is harder than the pool (about -0.47 measured
     /// on digits with margin sampling), so this gate nearly always says `missed`.
     Batch,
 }
 
-/// `[stop]`: when the run ends; whichever comes first. A pool without candidates always ends it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `[stop]`: when the run ends. A pool without candidates always ends it, and so does `max_labels`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct StopSpec {
     /// When the KPI is met: by the gate, or in development mode by the test split.
     pub kpi: bool,
@@ -497,6 +578,35 @@ pub struct StopSpec {
     pub max_cycles: Option<u32>,
     /// Before the labels would exceed this number; the last batch is made smaller to fit.
     pub max_labels: Option<usize>,
+    /// Whether one of the rules is enough, or all that are named must hold.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub when: StopWhen,
+    /// When annotators have spent so many hours.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_hours: Option<f64>,
+    /// At the end of the first cycle after this instant.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub deadline: Option<Timestamp>,
+    /// When so many cycles have brought no better measurement.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub plateau: Option<u32>,
+    /// A measurement is better if it gains more than this.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub plateau_gain: f64,
+    /// When the predictions of one model and the next agree so well, as Cohen's kappa in the mean of three cycles.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stable: Option<f64>,
+}
+
+/// How rules of `[stop]` combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopWhen {
+    /// One is enough.
+    #[default]
+    Any,
+    /// All that are named must hold.
+    All,
 }
 
 /// `[retry]`: what happens when a step fails.

@@ -43,6 +43,12 @@ pub enum Event {
     CycleCancelled(CycleCancelled),
     /// The run is over.
     RunEnded(RunEnded),
+    /// The model in production and its challenger were held against each other.
+    ModelsCompared(ModelsCompared),
+    /// Somebody put an earlier model back into production.
+    RolledBack(RolledBack),
+    /// Somebody pinned the production model, or set it free.
+    Pinned(Pinned),
 }
 
 impl Event {
@@ -61,6 +67,9 @@ impl Event {
             Self::CycleFailed(_) => "CycleFailed",
             Self::CycleCancelled(_) => "CycleCancelled",
             Self::RunEnded(_) => "RunEnded",
+            Self::ModelsCompared(_) => "ModelsCompared",
+            Self::RolledBack(_) => "RolledBack",
+            Self::Pinned(_) => "Pinned",
         }
     }
 
@@ -82,7 +91,10 @@ impl Event {
             | Self::CycleEnded(_)
             | Self::CycleFailed(_)
             | Self::CycleCancelled(_)
-            | Self::RunEnded(_) => Vec::new(),
+            | Self::RunEnded(_)
+            | Self::ModelsCompared(_)
+            | Self::RolledBack(_)
+            | Self::Pinned(_) => Vec::new(),
         }
     }
 
@@ -113,7 +125,10 @@ impl Event {
             | Self::ModelSelected(_)
             | Self::CycleEnded(_)
             | Self::CycleCancelled(_)
-            | Self::RunEnded(_) => return Some(Cow::Borrowed(self)),
+            | Self::RunEnded(_)
+            | Self::ModelsCompared(_)
+            | Self::RolledBack(_)
+            | Self::Pinned(_) => return Some(Cow::Borrowed(self)),
         };
         Some(Cow::Owned(event))
     }
@@ -356,6 +371,52 @@ pub struct RunEnded {
     pub production: Option<Digest>,
 }
 
+/// The model in production and the best challenger, on the same samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelsCompared {
+    /// The production model.
+    pub champion: Digest,
+    /// The best of the new checkpoints.
+    pub challenger: Digest,
+    /// On how many samples.
+    pub n: u64,
+    /// The test, for example `McNemar, exact`.
+    pub test: String,
+    /// Samples that the challenger gets right and the champion wrong, or better at all.
+    pub wins: u64,
+    /// The other way round.
+    pub losses: u64,
+    /// How much better the challenger is, in the mean over samples: a share of right answers, or a fall of the error.
+    pub difference: f64,
+    /// The confidence interval of the difference.
+    pub interval: Interval,
+    /// The probability of so large a difference, either way, between models that are equally good.
+    pub p: f64,
+    /// Cohen's kappa between what both predict for samples that nobody has labelled; near 1, trainings change little any
+    /// more. `None` where predictions are no classes.
+    pub agreement: Option<f64>,
+}
+
+/// Somebody put an earlier model back into production.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// The model in production from now on: one that was before.
+    pub model: Digest,
+    /// The model that was.
+    pub previous: Digest,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Somebody pinned the production model: no training replaces it until it is set free.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// Pinned, or set free.
+    pub pinned: bool,
+    /// Why, for people.
+    pub reason: String,
+}
+
 /// Why a run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -370,6 +431,14 @@ pub enum EndReason {
     PoolExhausted,
     /// Somebody cancelled it.
     Cancelled,
+    /// Annotators have spent `stop.max_hours`.
+    MaxHours,
+    /// `stop.deadline` has passed.
+    Deadline,
+    /// `stop.plateau` cycles brought nothing.
+    Plateau,
+    /// Predictions hardly change any more.
+    Stable,
 }
 
 /// The digest of a set of labels: SHA-256 over `length of id || id || label` in the order of ids, integers big-endian.

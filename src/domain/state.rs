@@ -8,13 +8,14 @@ mod check;
 use super::digest::Digest;
 use super::event::{
     Annotated, Arm, BatchSelected, Checkpoint, CycleFailed, CycleStarted, EndReason, Event,
-    KpiChecked, KpiStage, ModelSelected, RunStarted,
+    KpiChecked, KpiStage, ModelSelected, RolledBack, RunStarted,
 };
 use super::ids::{CycleNumber, RunId, SampleId};
 use super::job::JobKind;
 use super::kpi::Verdict;
 use super::label::Label;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A run, as its log tells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub struct Run {
     pub first_pool: Option<Digest>,
     /// The model that scores the candidates of the newest cycle.
     pub selector_model: Option<Digest>,
+    /// The time that annotators have spent.
+    pub spent: Duration,
     /// Every label so far.
     pub labels: BTreeMap<SampleId, Known>,
     /// The picks of the newest cycle.
@@ -44,10 +47,16 @@ pub struct Run {
     pub remaining: Option<u64>,
     /// The production model.
     pub production: Option<Digest>,
+    /// Every model that was promoted, in the order of promotion, with the cycle that trained it.
+    pub promoted: Vec<(CycleNumber, Digest)>,
+    /// Whether production stays as it is, whatever training finds.
+    pub pinned: bool,
     /// The checkpoints of the last training.
     pub checkpoints: Vec<Digest>,
     /// Labelled audit samples that the production model has not been trained on.
     pub fresh_audit: BTreeSet<SampleId>,
+    /// What strategies drew by chance since the production model was trained.
+    pub fresh_draws: Vec<Draws>,
     /// One line a cycle.
     pub history: Vec<CycleSummary>,
 }
@@ -61,6 +70,27 @@ pub struct Known {
     pub cycle: CycleNumber,
     /// Why it was bought.
     pub arm: Arm,
+}
+
+/// What a strategy drew by chance for one batch, one sample after the other without putting any back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draws {
+    /// How many samples there were to draw from.
+    pub candidates: u64,
+    /// Each sample, with its probability among those that were left.
+    pub drawn: Vec<(SampleId, f64)>,
+}
+
+impl Draws {
+    /// Those of a batch; `None` where chance did not choose every pick of the strategy.
+    fn of(batch: &BatchSelected) -> Option<Self> {
+        let picks = || batch.picks.iter().filter(|pick| pick.arm == Arm::Strategy);
+        let drawn: Option<Vec<(SampleId, f64)>> =
+            picks().map(|pick| Some((pick.sample.clone(), pick.probability?))).collect();
+        let others = batch.picks.len() - picks().count(); // the audit arm draws first
+        let candidates = batch.candidates.saturating_sub(others as u64);
+        drawn.filter(|drawn| !drawn.is_empty()).map(|drawn| Self { candidates, drawn })
+    }
 }
 
 /// What a run waits for.
@@ -148,6 +178,9 @@ pub struct CycleSummary {
     pub promoted: bool,
     /// The last measurement of the cycle.
     pub acceptance: Option<KpiChecked>,
+    /// Cohen's kappa between the predictions of the new model and of the one before it.
+    #[serde(default)]
+    pub agreement: Option<f64>,
 }
 
 impl CycleSummary {
@@ -162,6 +195,7 @@ impl CycleSummary {
             checkpoints: None,
             promoted: false,
             acceptance: None,
+            agreement: None,
         }
     }
 }
@@ -193,12 +227,16 @@ impl Run {
             pool: None,
             first_pool: None,
             selector_model: None,
+            spent: Duration::ZERO,
             labels: BTreeMap::new(),
             picks: BTreeMap::new(),
             remaining: None,
             production: None,
+            promoted: Vec::new(),
+            pinned: false,
             checkpoints: Vec::new(),
             fresh_audit: BTreeSet::new(),
+            fresh_draws: Vec::new(),
             history: Vec::new(),
         }
     }
@@ -254,9 +292,28 @@ impl Run {
                 self.summary(|line| line.acceptance = Some(checked.clone()));
                 self.phase = Phase::Closing;
             }
+            // A gate that cannot tell leads to a training, or to more labels first.
+            (Phase::Training, Event::CycleEnded(ended)) if self.gate_is_unclear() => {
+                self.check_cycle_end(ended).map_err(illegal)?;
+                self.phase = Phase::BetweenCycles;
+            }
             (Phase::Closing, Event::CycleEnded(ended)) => {
                 self.check_cycle_end(ended).map_err(illegal)?;
                 self.phase = Phase::BetweenCycles;
+            }
+            (Phase::SelectingModel { checkpoints }, Event::ModelsCompared(compared)) => {
+                self.check_comparison(checkpoints, compared).map_err(illegal)?;
+                self.summary(|line| line.agreement = compared.agreement);
+            }
+            (phase, Event::RolledBack(back)) if *phase != Phase::New => {
+                self.check_roll_back(back).map_err(illegal)?;
+                self.roll_back(back);
+                return Ok(()); // what stands still, still does
+            }
+            (phase, Event::Pinned(pinned)) if *phase != Phase::New => {
+                self.check_pin(pinned).map_err(illegal)?;
+                self.pinned = pinned.pinned;
+                return Ok(());
             }
             (phase, Event::CycleFailed(failed)) if phase.goes_on() => {
                 self.failed = Some(failed.clone());
@@ -307,6 +364,11 @@ impl Run {
         }
     }
 
+    fn gate_is_unclear(&self) -> bool {
+        let gate = self.history.last().and_then(|line| line.gate.as_ref());
+        gate.is_some_and(|gate| gate.verdict == Verdict::Inconclusive)
+    }
+
     fn gated(&self) -> bool {
         self.production.is_some() && self.started.as_ref().is_some_and(|started| started.gate)
     }
@@ -329,6 +391,7 @@ impl Run {
 
     fn select(&mut self, batch: &BatchSelected) {
         self.picks = batch.picks.iter().map(|pick| (pick.sample.clone(), pick.arm)).collect();
+        self.fresh_draws.extend(Draws::of(batch));
         self.remaining = Some(batch.candidates.saturating_sub(batch.picks.len() as u64));
         self.phase = Phase::Annotating { missing: self.picks.keys().cloned().collect() };
         self.summary(|line| line.batch = batch.picks.len() as u64);
@@ -337,6 +400,7 @@ impl Run {
     fn annotate(&mut self, annotated: &Annotated) {
         for annotation in &annotated.labels {
             let sample = &annotation.sample;
+            self.spent = self.spent.saturating_add(annotation.spent);
             let arm = self.picks.get(sample).copied().unwrap_or(Arm::Strategy);
             let known = Known { label: annotation.label, cycle: self.cycle, arm };
             self.labels.insert(sample.clone(), known);
@@ -357,10 +421,30 @@ impl Run {
     fn promote(&mut self, selected: &ModelSelected) {
         if selected.promoted {
             self.production = Some(selected.winner);
+            self.promoted.push((self.cycle, selected.winner));
+            self.fresh_draws.clear();
             self.fresh_audit.clear(); // the new model was trained on all of them
         }
         self.summary(|line| line.promoted = selected.promoted);
         self.phase = Phase::Accepting;
+    }
+}
+
+impl Run {
+    /// The cycle that trained a model, where it was ever in production; the newest, if it was trained again.
+    #[must_use]
+    pub fn trained_in(&self, model: Digest) -> Option<CycleNumber> {
+        let mut newest_first = self.promoted.iter().rev();
+        newest_first.find_map(|(cycle, promoted)| (*promoted == model).then_some(*cycle))
+    }
+
+    fn roll_back(&mut self, back: &RolledBack) {
+        self.production = Some(back.model);
+        let trained = self.trained_in(back.model);
+        // It has not been trained on what was bought after its cycle.
+        let unseen = |known: &Known| known.arm == Arm::Audit && Some(known.cycle) > trained;
+        let labels = self.labels.iter().filter(|(_, known)| unseen(known));
+        self.fresh_audit = labels.map(|(sample, _)| sample.clone()).collect();
     }
 }
 

@@ -125,7 +125,7 @@ impl Worker {
     async fn work(&self, job: Job) -> Result<Option<Job>, EngineError> {
         let inner = &self.inner;
         let live = inner.live(job.cycle.run).await?;
-        let (step, rule) = {
+        let (step, rule, seen) = {
             let live = live.lock().await;
             if !live.waits_for(&job) {
                 // The log went on without this job, after a `jobs cancel` and `resume` for instance.
@@ -148,7 +148,7 @@ impl Worker {
                 interrupted: Arc::new(AtomicBool::new(false)),
                 notices: inner.notices.clone(),
             });
-            (step, live.definition.retry.clone())
+            (step, live.definition.retry.clone(), live.head)
         };
         let answer = match step {
             Ok(step) => self.perform(step, rule.lease).await?,
@@ -197,6 +197,10 @@ impl Worker {
             Err(EngineError::Store(StoreError::Fenced { job, token })) => {
                 tracing::info!(%job, %token, "result refused: the lease is no longer held");
                 Ok(None)
+            }
+            Err(EngineError::Refused(_)) if seen != live.head => {
+                // Somebody rolled back or pinned a model meanwhile: the step is done again, on what is true now.
+                self.settle(&job, Outcome::Released).await
             }
             Err(EngineError::Refused(refusal)) => {
                 // A reactor answered with something that breaks the rules: a bug of that reactor, not of the log.

@@ -1,7 +1,7 @@
 //! A run in memory: its log folded, and where the log ends.
 
 use super::EngineError;
-use super::status::{JobSummary, RunState, RunStatus};
+use super::status::{JobSummary, ModelSummary, RunState, RunStatus};
 use crate::artifacts::Artifacts;
 use crate::domain::decide::Decision;
 use crate::domain::definition::Definition;
@@ -46,6 +46,27 @@ impl LiveRun {
             events: 0,
             semantic: SemanticDigest::default(),
         }
+    }
+
+    /// Every model that was promoted.
+    pub(super) fn models(&self, artifacts: &Artifacts) -> Vec<ModelSummary> {
+        let run = &self.run;
+        let newest = |model| run.trained_in(model);
+        let promoted = run.promoted.iter().filter(|(cycle, model)| newest(*model) == Some(*cycle));
+        let summary = |&(cycle, model): &(CycleNumber, Digest)| {
+            let line = run.history.iter().find(|line| line.cycle == cycle);
+            let current = run.production == Some(model);
+            ModelSummary {
+                model,
+                cycle,
+                labelled: line.map_or(0, |line| line.labelled),
+                acceptance: line.and_then(|line| line.acceptance.clone()),
+                current,
+                pinned: current && run.pinned,
+                file: artifacts.path(&model),
+            }
+        };
+        promoted.map(summary).collect()
     }
 
     /// Folds the logs of run `id`.

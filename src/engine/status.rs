@@ -1,11 +1,12 @@
 //! What a run looks like from outside.
 
 use crate::domain::digest::Digest;
-use crate::domain::event::{CycleFailed, EndReason};
+use crate::domain::event::{CycleFailed, EndReason, KpiChecked};
 use crate::domain::ids::{CycleNumber, RunId};
 use crate::domain::job::{Job, JobKind, JobStatus};
 use crate::domain::state::CycleSummary;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// A run from outside, as `gleaner status --json` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,25 @@ pub struct RunStatus {
     pub jobs: Vec<JobSummary>,
     /// One line a cycle.
     pub cycles: Vec<CycleSummary>,
+}
+
+/// A model that was in production, as `gleaner models --json` prints it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// The model.
+    pub model: Digest,
+    /// The cycle that trained it.
+    pub cycle: CycleNumber,
+    /// How many labels it was trained on.
+    pub labelled: u64,
+    /// How it was measured then.
+    pub acceptance: Option<KpiChecked>,
+    /// Whether it is in production now.
+    pub current: bool,
+    /// Whether it is there to stay.
+    pub pinned: bool,
+    /// Its file, which must not be written to.
+    pub file: PathBuf,
 }
 
 /// Whether a run goes on.

@@ -433,6 +433,7 @@ impl Reactor for SelectModel {
             .map(|model| Candidate { model, value: 1.0 })
             .collect();
         Ok(Command::SelectModel {
+            compared: None,
             selected: ModelSelected {
                 criterion: "validation.loss".to_owned(),
                 candidates,
@@ -442,6 +443,7 @@ impl Reactor for SelectModel {
                 reason: "the first is as good as any".to_owned(),
             },
             acceptance: Measurement {
+                at: step.clock.now(),
                 metric: "accuracy".to_owned(),
                 estimator: "test".to_owned(),
                 model: winner,

@@ -4,12 +4,14 @@ use super::reader::{Key, Reader};
 use super::source::Value;
 use crate::domain::definition::{
     AnnotatorSpec, Broken, ColdStart, Committee, Definition, Direction, Duplicates,
-    EmbeddingSource, GateEstimator, GraphSpec, ImageChannels, ImageLayout, Keep, KpiMetric,
-    KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec, ProviderChoice,
-    RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, TrainerSpec,
+    EmbeddingSource, GateEstimator, GraphSpec, ImageChannels, ImageLayout, Inconclusive, Keep,
+    KpiMetric, KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec,
+    ProviderChoice, RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec,
+    StopWhen, TrainerSpec,
 };
 use crate::domain::strategy::{StrategySpec, catalogue};
 use crate::domain::task::Task;
+use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -89,8 +91,21 @@ const TABLES: [(&str, &[&str]); 9] = [
         ],
     ),
     ("model_selector", &["criterion", "direction", "min_gain"]),
-    ("kpi", &["metric", "target", "gate", "estimator", "confidence"]),
-    ("stop", &["kpi", "max_cycles", "max_labels"]),
+    ("kpi", &["metric", "target", "gate", "estimator", "confidence", "inconclusive"]),
+    (
+        "stop",
+        &[
+            "kpi",
+            "max_cycles",
+            "max_labels",
+            "when",
+            "max_hours",
+            "deadline",
+            "plateau",
+            "plateau_gain",
+            "stable",
+        ],
+    ),
     ("retry", &["attempts", "backoff", "backoff_max", "lease"]),
 ];
 
@@ -540,7 +555,12 @@ fn kpi(reader: &mut Reader<'_>, mode: Mode) -> KpiSpec {
     if !reader.has(target) {
         reader.refuse(target, "missing; what must be reached, for example target = 0.95");
     }
-    let estimators = [("audit", GateEstimator::Audit), ("batch", GateEstimator::Batch)];
+    let estimators = [
+        ("audit", GateEstimator::Audit),
+        ("lure", GateEstimator::Lure),
+        ("batch", GateEstimator::Batch),
+    ];
+    let follows = [("train", Inconclusive::Train), ("label", Inconclusive::Label)];
     KpiSpec {
         metric: reader
             .choice(("kpi", "metric"), &[("accuracy", KpiMetric::Accuracy)])
@@ -553,15 +573,42 @@ fn kpi(reader: &mut Reader<'_>, mode: Mode) -> KpiSpec {
         confidence: reader
             .number(("kpi", "confidence"), "a number between 0 and 1", |x| x > 0.0 && x < 1.0)
             .unwrap_or(0.95),
+        inconclusive: reader.choice(("kpi", "inconclusive"), &follows).unwrap_or_default(),
     }
 }
 
 /// Without a word about the KPI, it ends the run where something measures it.
 fn stop(reader: &mut Reader<'_>, mode: Mode, gate: bool) -> StopSpec {
+    let whens = [("any", StopWhen::Any), ("all", StopWhen::All)];
     StopSpec {
         kpi: reader.boolean(("stop", "kpi"), gate || mode == Mode::Development),
         max_cycles: reader.whole(("stop", "max_cycles"), 1..=i128::from(u32::MAX)),
         max_labels: reader.whole(("stop", "max_labels"), 1..=1_000_000_000),
+        when: reader.choice(("stop", "when"), &whens).unwrap_or_default(),
+        max_hours: reader.number(("stop", "max_hours"), "a number above 0", |x| x > 0.0),
+        deadline: deadline(reader),
+        plateau: reader.whole(("stop", "plateau"), 1..=1_000_000),
+        plateau_gain: reader
+            .number(("stop", "plateau_gain"), "a number of at least 0", |x| x >= 0.0)
+            .unwrap_or(0.0),
+        stable: reader.number(
+            ("stop", "stable"),
+            "a number above 0, at most 1, for example 0.99",
+            |x| x > 0.0 && x <= 1.0,
+        ),
+    }
+}
+
+fn deadline(reader: &mut Reader<'_>) -> Option<Timestamp> {
+    let key = ("stop", "deadline");
+    let text = reader.text(key)?;
+    match chrono::DateTime::parse_from_rfc3339(&text) {
+        Ok(time) => Some(Timestamp(time.timestamp_micros())),
+        Err(_) => {
+            let problem = format!("{text:?} is no instant, for example \"2027-01-31T18:00:00Z\"");
+            reader.refuse(key, &problem);
+            None
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use gleaner::domain::event::*;
 use gleaner::domain::ids::{CycleNumber, RunId, SampleId};
 use gleaner::domain::job::JobKind;
 use gleaner::domain::kpi::{Basis, Interval, Verdict};
+use gleaner::domain::label::Label;
 use gleaner::domain::state::Run;
 use gleaner::domain::time::Timestamp;
 use std::collections::BTreeMap;
@@ -133,13 +134,17 @@ fn workflow() -> Definition {
     workflow.selector.model = SelectorModel::Production;
     workflow.kpi.target = 0.9;
     workflow.kpi.gate = true;
-    workflow.stop = StopSpec { kpi: true, max_cycles: None, max_labels: None };
+    workflow.stop = stop(true, None, None);
     workflow
+}
+
+fn stop(kpi: bool, max_cycles: Option<u32>, max_labels: Option<usize>) -> StopSpec {
+    StopSpec { kpi, max_cycles, max_labels, ..StopSpec::default() }
 }
 
 /// The same with other stop rules.
 fn stopping(kpi: bool, max_cycles: Option<u32>, max_labels: Option<usize>) -> Definition {
-    Definition { stop: StopSpec { kpi, max_cycles, max_labels }, ..workflow() }
+    Definition { stop: stop(kpi, max_cycles, max_labels), ..workflow() }
 }
 
 /// The same, but of development mode.
@@ -285,13 +290,14 @@ fn measured(name: &str, verdict: Verdict) -> Measurement {
         estimator: "audit".to_owned(),
         model: model(name),
         n: 40,
+        at: Timestamp(9),
         value,
         interval: Interval { low, high },
     }
 }
 
 fn kpi(stage: KpiStage, name: &str, verdict: Verdict) -> KpiChecked {
-    let Measurement { metric, estimator, model, n, value, interval } = measured(name, verdict);
+    let Measurement { metric, estimator, model, n, value, interval, .. } = measured(name, verdict);
     let basis = Basis::Interval;
     KpiChecked { stage, metric, estimator, model, n, value, interval, target: 0.9, basis, verdict }
 }

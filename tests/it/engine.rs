@@ -54,6 +54,7 @@ impl Reactor for PaperChoice {
         };
         let winner = checkpoints[0].model;
         Ok(Command::SelectModel {
+            compared: None,
             selected: ModelSelected {
                 criterion: "validation.accuracy".to_owned(),
                 candidates: vec![Candidate { model: winner, value: 0.5 }],
@@ -63,6 +64,7 @@ impl Reactor for PaperChoice {
                 reason: "the newest is taken".to_owned(),
             },
             acceptance: Measurement {
+                at: step.clock.now(),
                 metric: "accuracy".to_owned(),
                 estimator: "test".to_owned(),
                 model: winner,

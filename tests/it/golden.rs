@@ -23,9 +23,14 @@ struct Golden {
     meaning: Value,
 }
 
+/// The place of a record whose payload is an artifact.
+const LARGE: usize = 11;
+
 fn records() -> Vec<Golden> {
     let mut previous = Digest::ZERO;
-    let events: Vec<_> = every_event().into_iter().chain([annotated(100)]).collect();
+    let mut events = every_event();
+    // Where it stood before there were the events after it.
+    events.insert(LARGE, annotated(100));
     (0..)
         .zip(events)
         .map(|(number, event)| {
@@ -181,8 +186,8 @@ fn both_forms_of_a_payload_have_the_same_hash() {
 
 /// A record of version 1 with this payload, if it can be read.
 fn read_payload(payload: &[u8]) -> Result<Recorded, CodecError> {
-    // The last golden record has its payload in an artifact; here it is a short one.
-    let mut bytes = records().pop().unwrap().bytes;
+    // This golden record has its payload in an artifact; here it is a short one.
+    let mut bytes = records().remove(LARGE).bytes;
     let name = bytes.len() - 8;
     bytes[name..].copy_from_slice(&u64::try_from(payload.len()).unwrap().to_le_bytes());
     reseal(&mut bytes);

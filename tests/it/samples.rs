@@ -5,6 +5,7 @@ use gleaner::domain::event::*;
 use gleaner::domain::ids::*;
 use gleaner::domain::job::{Job, JobKind, JobStatus, NewJob};
 use gleaner::domain::kpi::{Basis, Interval, Verdict};
+use gleaner::domain::label::{ClassSet, Label, Value};
 use gleaner::domain::time::Timestamp;
 use gleaner::store::{Append, Commit, LeaseRequest, NewEvent, Outcome, Settle, Store};
 use std::collections::BTreeMap;
@@ -205,5 +206,42 @@ pub(crate) fn every_event() -> Vec<Event> {
             labelled: 50,
             production: None,
         }),
+        Event::ModelsCompared(ModelsCompared {
+            champion: digest("model"),
+            challenger: digest("checkpoint"),
+            n: 300,
+            test: "McNemar, exact".into(),
+            wins: 12,
+            losses: 4,
+            difference: 0.026,
+            interval: Interval { low: 0.001, high: 0.052 },
+            p: 0.077,
+            agreement: Some(0.96),
+        }),
+        Event::RolledBack(RolledBack {
+            model: digest("model"),
+            previous: digest("checkpoint"),
+            reason: "worse at night".into(),
+        }),
+        Event::Pinned(Pinned { pinned: true, reason: "in review".into() }),
+        labelled_otherwise(),
     ]
+}
+
+/// A label of each kind that is no class.
+fn labelled_otherwise() -> Event {
+    let labels = [
+        Label::Classes(ClassSet::of([0, 2, 63])),
+        Label::Value(Value::new(-151.5).unwrap()),
+        Label::Mask(Digest::of(b"mask")),
+    ];
+    let said = |(sample, label): (&str, Label)| Annotation {
+        sample: sample.into(),
+        label,
+        annotator: "ann".into(),
+        at: seconds(3),
+        spent: Duration::from_millis(2500),
+    };
+    let samples = ["a", "b", "c"];
+    Event::Annotated(Annotated { labels: samples.into_iter().zip(labels).map(said).collect() })
 }

@@ -225,7 +225,10 @@ async fn a_host_brings_a_strategy_of_its_own() {
         | Event::CycleEnded(_)
         | Event::CycleFailed(_)
         | Event::CycleCancelled(_)
-        | Event::RunEnded(_) => None,
+        | Event::RunEnded(_)
+        | Event::ModelsCompared(_)
+        | Event::RolledBack(_)
+        | Event::Pinned(_) => None,
     });
     let picked = picked.unwrap();
     assert_eq!(picked.strategy, "custom(name=last)");

@@ -7,7 +7,7 @@ use super::{Phase, Run, expected};
 use crate::domain::definition::Direction;
 use crate::domain::event::{
     Annotated, BatchSelected, Checkpoint, CycleEnded, CycleStarted, EndReason, KpiChecked,
-    KpiStage, ModelSelected, RunEnded, Trained,
+    KpiStage, ModelSelected, ModelsCompared, Pinned, RolledBack, RunEnded, Trained,
 };
 use crate::domain::ids::SampleId;
 use crate::domain::kpi::{self, Interval, Verdict};
@@ -170,9 +170,63 @@ impl Run {
         if !selected.promoted && self.production.is_none() {
             return Err("the first model must go to production".to_owned());
         }
+        if selected.promoted && self.pinned {
+            return Err("it promotes a model while the production model is pinned".to_owned());
+        }
         if selected.promoted && Some(selected.winner) == self.production {
             // It would clear the fresh audit labels, which this model was not trained on.
             return Err(format!("it promotes {}, which is in production", selected.winner));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_comparison(
+        &self,
+        checkpoints: &[Checkpoint],
+        compared: &ModelsCompared,
+    ) -> Result<(), String> {
+        let ModelsCompared { champion, challenger, n, wins, losses, interval, .. } = compared;
+        if Some(*champion) != self.production {
+            return Err(format!("its champion {champion} is not in production"));
+        }
+        if !checkpoints.iter().any(|saved| saved.model == *challenger) {
+            return Err(format!("its challenger {challenger} was not trained in this cycle"));
+        }
+        if wins.checked_add(*losses).is_none_or(|decided| decided > *n) {
+            return Err(format!("{wins} wins and {losses} losses are more than {n} samples"));
+        }
+        let numbers = [compared.difference, interval.low, interval.high, compared.p];
+        if numbers.iter().any(|number| !number.is_finite()) || interval.low > interval.high {
+            return Err(
+                "its numbers are not finite, or its interval ends before it begins".to_owned()
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_roll_back(&self, back: &RolledBack) -> Result<(), String> {
+        if Some(back.previous) != self.production {
+            return Err(format!(
+                "it takes {} out of production, which is not there",
+                back.previous
+            ));
+        }
+        if back.model == back.previous {
+            return Err(format!("{} is in production already", back.model));
+        }
+        if self.trained_in(back.model).is_none() {
+            return Err(format!("{} was never in production", back.model));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_pin(&self, pinned: &Pinned) -> Result<(), String> {
+        if self.production.is_none() {
+            return Err("there is no production model to pin".to_owned());
+        }
+        if self.pinned == pinned.pinned {
+            let is = if self.pinned { "pinned already" } else { "not pinned" };
+            return Err(format!("the production model is {is}"));
         }
         Ok(())
     }

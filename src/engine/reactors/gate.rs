@@ -46,6 +46,7 @@ pub(super) fn measure(
                 estimator: estimator.to_owned(),
                 model,
                 n,
+                at: step.clock.now(),
                 value: metrics::share(correct, n),
                 interval: metrics::wilson(correct, n, kpi.confidence),
             })

@@ -46,7 +46,7 @@ impl Reactor for SelectModel {
         };
         let labels = held_out(step, rows)?;
         let acceptance = measure(step, model, estimator, &labels)?;
-        Ok(Command::SelectModel { selected, acceptance })
+        Ok(Command::SelectModel { compared: None, selected, acceptance })
     }
 }
 

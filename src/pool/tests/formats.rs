@@ -160,7 +160,7 @@ fn a_million_rows_cost_no_memory_but_while_duplicates_are_looked_for() {
         matches!(&pool.ids, Ids::Generated { numbers, .. } if *numbers == Runs::all_but(ROWS, []))
     );
     assert_eq!(pool.split().train, Runs::all_but(ROWS, []));
-    assert_eq!(format!("{:?}", pool.labels), "Labels([])");
+    assert!(matches!(&pool.labels, Labels::Classes(classes) if classes.capacity() == 0));
     assert_eq!(pool.copies.rows().count(), 0);
     assert_eq!(&*pool.id(999_999), "p-999999");
     assert_eq!(pool.gather(&[999_999]).expect("the last row").data(), [1_999_998.0, 1_999_999.0]);

@@ -20,7 +20,11 @@ fn start_cycle() -> Command {
 
 fn select_model(incumbent: &str, winner: &str, promoted: bool, verdict: Verdict) -> Command {
     let acceptance = measured(if promoted { winner } else { incumbent }, verdict);
-    Command::SelectModel { selected: choice(Some(incumbent), winner, promoted), acceptance }
+    Command::SelectModel {
+        compared: None,
+        selected: choice(Some(incumbent), winner, promoted),
+        acceptance,
+    }
 }
 
 // --- the loop -------------------------------------------------------------------------------------------------------
@@ -418,7 +422,8 @@ fn the_first_model_goes_to_production() {
     check(&workflow(), given, selected(None, "m1", false), why);
     let events = &["ModelSelected", "KpiChecked", "CycleEnded"];
     let acceptance = measured("m1", Verdict::Missed);
-    let command = Command::SelectModel { selected: choice(None, "m1", true), acceptance };
+    let command =
+        Command::SelectModel { compared: None, selected: choice(None, "m1", true), acceptance };
     check(&workflow(), given, command, Follows(events, Some(JobKind::Start)));
 }
 
@@ -430,7 +435,11 @@ fn an_incumbent_that_stays_is_measured_itself() {
     let run = check(&workflow(), &given, stays, Follows(events, Some(JobKind::Start)));
     assert_eq!(run.production, Some(model("m1")));
     let acceptance = measured("m3", Verdict::Missed);
-    let other = Command::SelectModel { selected: choice(Some("m1"), "m1", false), acceptance };
+    let other = Command::SelectModel {
+        compared: None,
+        selected: choice(Some("m1"), "m1", false),
+        acceptance,
+    };
     check(&workflow(), &given, other, Refused(&["which is not in production"]));
 }
 

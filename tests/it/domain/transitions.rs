@@ -3,7 +3,7 @@
 use super::*;
 use gleaner::domain::state::Phase;
 
-const EVENTS: [&str; 11] = [
+const EVENTS: [&str; 14] = [
     "RunStarted",
     "CycleStarted",
     "BatchSelected",
@@ -15,6 +15,9 @@ const EVENTS: [&str; 11] = [
     "CycleFailed",
     "CycleCancelled",
     "RunEnded",
+    "ModelsCompared",
+    "RolledBack",
+    "Pinned",
 ];
 
 /// One row a phase, one column an event of [`EVENTS`]: the phase that it leads to, `.` where it is refused.
@@ -22,19 +25,19 @@ const EVENTS: [&str; 11] = [
 /// Abbreviated by first letters: New, Between cycles, seLecting, aNnotating, Gating, Training, Selecting a model, Accepting,
 /// Closing, cancelleD, Ended; `=` leaves the phase as it is.
 #[rustfmt::skip]
-const TABLE: [(&str, [&str; 11]); 11] = [
-    //                    RunS CycS Batc Anno KpiC Trai Mode CycE CycF CycC RunE
-    ("new",               ["B", ".", ".", ".", ".", ".", ".", ".", ".", ".", "."]),
-    ("between cycles",    [".", "L", ".", ".", ".", ".", ".", ".", "=", "D", "E"]),
-    ("selecting",         [".", ".", "N", ".", ".", ".", ".", ".", "=", "D", "."]),
-    ("annotating",        [".", ".", ".", "G", ".", ".", ".", ".", "=", "D", "."]),
-    ("gating",            [".", ".", ".", ".", "T", ".", ".", ".", "=", "D", "."]),
-    ("training",          [".", ".", ".", ".", ".", "S", ".", ".", "=", "D", "."]),
-    ("selecting a model", [".", ".", ".", ".", ".", ".", "A", ".", "=", "D", "."]),
-    ("accepting",         [".", ".", ".", ".", "C", ".", ".", ".", "=", "D", "."]),
-    ("closing",           [".", ".", ".", ".", ".", ".", ".", "B", "=", "D", "."]),
-    ("cancelled",         [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "E"]),
-    ("ended",             [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "."]),
+const TABLE: [(&str, [&str; 14]); 11] = [
+    //                    RunS CycS Batc Anno KpiC Trai Mode CycE CycF CycC RunE Comp Roll Pinn
+    ("new",               ["B", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "."]),
+    ("between cycles",    [".", "L", ".", ".", ".", ".", ".", ".", "=", "D", "E", ".", "=", "="]),
+    ("selecting",         [".", ".", "N", ".", ".", ".", ".", ".", "=", "D", ".", ".", "=", "="]),
+    ("annotating",        [".", ".", ".", "G", ".", ".", ".", ".", "=", "D", ".", ".", "=", "="]),
+    ("gating",            [".", ".", ".", ".", "T", ".", ".", ".", "=", "D", ".", ".", "=", "="]),
+    ("training",          [".", ".", ".", ".", ".", "S", ".", ".", "=", "D", ".", ".", "=", "="]),
+    ("selecting a model", [".", ".", ".", ".", ".", ".", "A", ".", "=", "D", ".", "=", "=", "="]),
+    ("accepting",         [".", ".", ".", ".", "C", ".", ".", ".", "=", "D", ".", ".", "=", "="]),
+    ("closing",           [".", ".", ".", ".", ".", ".", ".", "B", "=", "D", ".", ".", "=", "="]),
+    ("cancelled",         [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "E", ".", "=", "="]),
+    ("ended",             [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "=", "="]),
 ];
 
 #[test]
@@ -79,6 +82,9 @@ fn column_of(event: &Event) -> usize {
         Event::CycleFailed(_) => 8,
         Event::CycleCancelled(_) => 9,
         Event::RunEnded(_) => 10,
+        Event::ModelsCompared(_) => 11,
+        Event::RolledBack(_) => 12,
+        Event::Pinned(_) => 13,
     }
 }
 

@@ -137,7 +137,11 @@ impl Walk {
     fn choice(&self, detail: u8) -> Command {
         let Phase::SelectingModel { checkpoints } = &self.run.phase else {
             let acceptance = measured("m1", Verdict::Missed);
-            return Command::SelectModel { selected: choice(None, "m1", true), acceptance };
+            return Command::SelectModel {
+                compared: None,
+                selected: choice(None, "m1", true),
+                acceptance,
+            };
         };
         let incumbent = self.run.production;
         let challenger = checkpoints[0].model;
@@ -153,7 +157,11 @@ impl Walk {
             promoted: Some(winner) != incumbent,
             ..choice(None, "m1", true)
         };
-        Command::SelectModel { selected, acceptance: self.measured(detail, Some(winner)) }
+        Command::SelectModel {
+            compared: None,
+            selected,
+            acceptance: self.measured(detail, Some(winner)),
+        }
     }
 }
 

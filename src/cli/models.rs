@@ -1,0 +1,152 @@
+//! `gleaner models`: what is and was in production, and which model should be.
+
+use super::error::CliError;
+use super::output::{Output, Style};
+use super::session::Session;
+use super::{Cli, ModelsAction, change};
+use crate::control::{Request, Response};
+use crate::engine::status::ModelSummary;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(super) async fn models(
+    cli: &Cli,
+    output: &Output,
+    action: &ModelsAction,
+) -> Result<ExitCode, CliError> {
+    match action {
+        ModelsAction::List { run } => list(cli, output, run.clone()).await,
+        ModelsAction::Show { model, run } => {
+            let model = find(cli, run.clone(), Some(model)).await?;
+            show(output, &model)
+        }
+        ModelsAction::Export { file, model, run } => {
+            let model = find(cli, run.clone(), model.as_deref()).await?;
+            export(&model, file)?;
+            output.line(&format!("model {} is in {}", model.model.short(), file.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ModelsAction::Rollback { model, run, reason } => {
+            let (run, model, reason) = (run.clone(), model.clone(), reason.clone());
+            change(cli, output, Request::RollBack { run, model, reason }).await
+        }
+        ModelsAction::Pin { run, reason } => {
+            let (run, reason) = (run.clone(), reason.clone());
+            change(cli, output, Request::Pin { run, pinned: true, reason }).await
+        }
+        ModelsAction::Unpin { run, reason } => {
+            let (run, reason) = (run.clone(), reason.clone());
+            change(cli, output, Request::Pin { run, pinned: false, reason }).await
+        }
+    }
+}
+
+async fn all(cli: &Cli, run: Option<String>) -> Result<Vec<ModelSummary>, CliError> {
+    let session = Session::open_to_ask(&cli.state).await?;
+    match session.ask(Request::Models { run }).await? {
+        Response::Models(models) => Ok(models),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The model whose digest begins so; without a word the one in production.
+async fn find(
+    cli: &Cli,
+    run: Option<String>,
+    model: Option<&str>,
+) -> Result<ModelSummary, CliError> {
+    let models = all(cli, run).await?;
+    let named = |summary: &&ModelSummary| match model {
+        Some(text) => summary.model.to_string().starts_with(&text.to_lowercase()),
+        None => summary.current,
+    };
+    let mut found = models.iter().filter(named);
+    match (found.next(), found.next()) {
+        (Some(model), None) => Ok(model.clone()),
+        (Some(_), Some(_)) => Err(CliError::Refused(format!(
+            "{:?} may mean several models: give more of the digest",
+            model.unwrap_or_default()
+        ))),
+        (None, _) => Err(CliError::Refused(model.map_or_else(
+            || "the run has no production model yet".to_owned(),
+            |model| format!("{model:?} is no model of this run: `gleaner models list` shows them"),
+        ))),
+    }
+}
+
+async fn list(cli: &Cli, output: &Output, run: Option<String>) -> Result<ExitCode, CliError> {
+    let models = all(cli, run).await?;
+    if output.json {
+        output.json(&models)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if models.is_empty() {
+        output.line("no model was in production yet")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let head = format!("{:<14} {:>5} {:>7}  {:<34} {}", "model", "cycle", "labels", "measured", "");
+    output.line(&output.style(Style::Bold, head.trim_end()))?;
+    for model in &models {
+        let state = match (model.current, model.pinned) {
+            (true, true) => "in production, pinned",
+            (true, false) => "in production",
+            (false, _) => "",
+        };
+        let (short, cycle) = (model.model.short(), model.cycle.0);
+        let text = format!(
+            "{short:<14} {cycle:>5} {:>7}  {:<34} {state}",
+            model.labelled,
+            measured(model)
+        );
+        output.line(text.trim_end())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measured(model: &ModelSummary) -> String {
+    model.acceptance.as_ref().map_or_else(
+        || "-".to_owned(),
+        |checked| {
+            let (low, high) = (checked.interval.low, checked.interval.high);
+            format!("{} {:.4} ({low:.4} to {high:.4})", checked.metric, checked.value)
+        },
+    )
+}
+
+fn show(output: &Output, model: &ModelSummary) -> Result<ExitCode, CliError> {
+    if output.json {
+        output.json(model)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let bytes = std::fs::metadata(&model.file).map(|about| about.len()).map_err(CliError::Io)?;
+    output.line(&format!("model      {}", model.model))?;
+    output.line(&format!("trained    in cycle {}, on {} labels", model.cycle.0, model.labelled))?;
+    output.line(&format!("measured   {}", measured(model)))?;
+    let state = if model.current { "yes" } else { "no" };
+    output.line(&format!("production {state}{}", if model.pinned { ", pinned" } else { "" }))?;
+    output
+        .line(&format!("file       {} ({bytes} bytes; do not change it)", model.file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Copies a model, so that whoever looks for the file finds all of it or what was there before.
+fn export(model: &ModelSummary, file: &Path) -> Result<(), CliError> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let bytes = std::fs::read(&model.file).map_err(CliError::Io)?;
+    let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(CliError::Io)?;
+    fresh.write_all(&bytes).map_err(CliError::Io)?;
+    fresh.as_file().sync_all().map_err(CliError::Io)?;
+    let readable = fresh.persist(file).map_err(|error| CliError::Io(error.error))?;
+    drop(readable);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(file, mode).map_err(CliError::Io)?;
+    }
+    Ok(())
+}
