@@ -13,6 +13,7 @@
 //! | when is a target met? | [`kpi`] |
 //! | what did the workflow ask for? | [`definition`] |
 //! | what is learnt, and how do labels look as numbers? | [`task`] |
+//! | what can a model be measured by? | [`metric`] |
 //! | what is a selection strategy called, and what does it take? | [`strategy`] |
 //! | how are numbers held? | [`matrix`], [`rows`], [`table`], [`npy`] |
 //! | where does chance come from? | [`chance`] |
@@ -30,6 +31,7 @@ pub mod ids;
 pub mod job;
 pub mod kpi;
 pub mod matrix;
+pub mod metric;
 pub mod nearest;
 pub mod npy;
 pub mod rows;
