@@ -14,6 +14,7 @@
 //! | when does a run end? | [`stop`] |
 //! | what did the workflow ask for? | [`definition`] |
 //! | what is learnt, and how do labels look? | [`task`], [`label`] |
+//! | what can a model be measured by? | [`metric`] |
 //! | what is a selection strategy called, and what does it take? | [`strategy`] |
 //! | how are numbers held? | [`matrix`], [`rows`], [`table`], [`npy`] |
 //! | where does chance come from? | [`chance`] |
@@ -32,6 +33,7 @@ pub mod job;
 pub mod kpi;
 pub mod label;
 pub mod matrix;
+pub mod metric;
 pub mod nearest;
 pub mod npy;
 pub mod rows;

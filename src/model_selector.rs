@@ -36,7 +36,8 @@ pub fn best<'c>(
     incumbent: Option<Digest>,
     challengers: &'c [Contender],
 ) -> Option<&'c Contender> {
-    let able = challengers.iter().filter(|one| one.barred.is_none() && Some(one.model) != incumbent);
+    let able =
+        challengers.iter().filter(|one| one.barred.is_none() && Some(one.model) != incumbent);
     able.reduce(|best, next| {
         let gain = spec.direction.gain(next.value, best.value);
         let wins = gain > 0.0 || (gain >= 0.0 && next.tie_break >= best.tie_break);
@@ -145,7 +146,9 @@ fn duel(
         return stays("");
     }
     if let Some(p) = by_luck {
-        return stays(&format!(", the difference may be luck (p = {p:.3}, below {limit:.3} is asked for)"));
+        return stays(&format!(
+            ", the difference may be luck (p = {p:.3}, below {limit:.3} is asked for)"
+        ));
     }
     (true, format!("promoted: {found}"))
 }

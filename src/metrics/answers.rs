@@ -1,6 +1,6 @@
 //! What a model's scores mean: probabilities of classes, or values as they are.
 
-use super::softmax;
+use super::{sigmoid, softmax};
 use crate::domain::matrix::Matrix;
 use crate::domain::task::Task;
 
@@ -11,12 +11,7 @@ use crate::domain::task::Task;
 pub fn meaning(task: Task, classes: usize, scores: &Matrix) -> Matrix {
     match task {
         Task::Classification => softmax(scores),
-        Task::MultiLabel => {
-            #[expect(clippy::cast_possible_truncation, reason = "a probability fits an f32")]
-            let sigmoid = |&x: &f32| (1.0 / (1.0 + libm::exp(-f64::from(x)))) as f32;
-            let data = scores.data().iter().map(sigmoid).collect();
-            Matrix::new(scores.rows(), scores.cols(), data).unwrap_or_default()
-        }
+        Task::MultiLabel => sigmoid(scores),
         Task::Regression => scores.clone(),
         Task::Segmentation => by_pixel(scores, classes),
     }
