@@ -33,5 +33,5 @@ mod statistic;
 pub use answers::meaning;
 pub use classification::{accuracy, argmax, log_loss, share, sigmoid, softmax};
 pub use interval::wilson;
-pub use measure::{Measured, MetricError, Settings, measure};
+pub use measure::{Measured, MetricError, Settings, measure, value};
 pub use quantile::normal_quantile;

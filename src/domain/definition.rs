@@ -4,6 +4,7 @@
 //! [`Definition`] is the *workflow digest* that each record carries.
 
 use super::digest::Digest;
+use super::metric::Metric;
 use super::strategy::StrategySpec;
 use super::task::Task;
 use super::time::Timestamp;
@@ -513,8 +514,8 @@ impl Direction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KpiSpec {
     /// What is measured.
-    pub metric: KpiMetric,
-    /// What it must reach, in (0, 1].
+    pub metric: Metric,
+    /// What it must reach: at least, or at most where less is better; in the unit of the metric.
     pub target: f64,
     /// Whether new labels are checked before a training; off, every cycle trains.
     pub gate: bool,
@@ -536,22 +537,6 @@ pub enum Inconclusive {
     Train,
     /// More labels first: the cycle ends, the model stays, and its audit labels go on accumulating.
     Label,
-}
-
-/// What a KPI measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KpiMetric {
-    /// The share of samples whose predicted class is the label.
-    Accuracy,
-}
-
-impl KpiMetric {
-    /// Whether more is better.
-    #[must_use]
-    pub const fn direction(self) -> Direction {
-        Direction::Max
-    }
 }
 
 /// Which labels the gate reads.

@@ -5,6 +5,7 @@ mod annotate;
 mod backbone;
 mod gate;
 mod labels;
+mod measured;
 #[cfg(feature = "sql")]
 mod queried;
 mod scoring;

@@ -163,6 +163,23 @@ const fn name(task: Task) -> &'static str {
     }
 }
 
+/// The value that [`measure`] gives, without the work of an interval.
+///
+/// # Errors
+///
+/// As [`measure`].
+pub fn value(
+    metric: Metric,
+    task: Task,
+    classes: usize,
+    answers: &Matrix,
+    labels: &Matrix,
+) -> Result<f64, MetricError> {
+    let case = Case::new(metric, task, classes, answers, labels)?;
+    let undefined = MetricError::Undefined { metric, n: case.len() };
+    case.value(&case.sums().totals()).ok_or(undefined)
+}
+
 /// Measures `metric` on samples of a task with `classes` classes.
 ///
 /// `answers` has a row for each sample, in the shape of [`Task::answer_shape`]: probabilities in [0, 1] (softmax for

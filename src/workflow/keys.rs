@@ -5,10 +5,10 @@ use super::source::Value;
 use crate::domain::definition::{
     AnnotatorSpec, Broken, ColdStart, Committee, Definition, Direction, Duplicates,
     EmbeddingSource, GateEstimator, GraphSpec, ImageChannels, ImageLayout, Inconclusive, Keep,
-    KpiMetric, KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec,
-    ProviderChoice, RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec,
-    StopWhen, TrainerSpec,
+    KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec, ProviderChoice,
+    RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, StopWhen, TrainerSpec,
 };
+use crate::domain::metric::Metric;
 use crate::domain::strategy::{StrategySpec, catalogue};
 use crate::domain::task::Task;
 use crate::domain::time::Timestamp;
@@ -90,7 +90,20 @@ const TABLES: [(&str, &[&str]); 9] = [
             "checkpoints",
         ],
     ),
-    ("model_selector", &["criterion", "direction", "min_gain"]),
+    (
+        "model_selector",
+        &[
+            "criterion",
+            "direction",
+            "min_gain",
+            "tie_break",
+            "significant",
+            "confidence",
+            "max_bytes",
+            "max_latency_ms",
+            "class_floor",
+        ],
+    ),
     ("kpi", &["metric", "target", "gate", "estimator", "confidence", "inconclusive"]),
     (
         "stop",
@@ -132,13 +145,13 @@ const DAY: Duration = Duration::from_hours(24);
 /// Reads every table; what is missing or bad has its default.
 pub(super) fn definition(reader: &mut Reader<'_>) -> Definition {
     let run = run(reader);
-    let kpi = kpi(reader, run.mode);
+    let kpi = kpi(reader, &run);
     Definition {
         pool: pool(reader, &run),
         selector: selector(reader, &run),
         annotator: annotator(reader),
         trainer: trainer(reader),
-        model_selector: model_selector(reader),
+        model_selector: model_selector(reader, run.task),
         stop: stop(reader, run.mode, kpi.gate),
         kpi,
         retry: retry(reader),
@@ -532,25 +545,83 @@ fn schedule(reader: &mut Reader<'_>) -> ScheduleSpec {
     reader.choice(("trainer", "schedule"), &schedules).unwrap_or(ScheduleSpec::Cosine)
 }
 
-fn model_selector(reader: &mut Reader<'_>) -> ModelSelectorSpec {
-    let criteria = [
-        ("validation.accuracy", ("validation.accuracy", Direction::Max)),
-        ("validation.loss", ("validation.loss", Direction::Min)),
-    ];
-    let (criterion, direction) = reader
-        .choice(("model_selector", "criterion"), &criteria)
-        .unwrap_or(("validation.accuracy", Direction::Max));
+fn model_selector(reader: &mut Reader<'_>, task: Task) -> ModelSelectorSpec {
+    let usual = ModelSelectorSpec::default();
+    let criterion = criterion(reader, ("model_selector", "criterion"), task);
+    let criterion = criterion.unwrap_or_else(|| format!("validation.{}", usual_metric(task)));
+    let natural = match criterion.strip_prefix("validation.").map(str::parse::<Metric>) {
+        Some(Ok(metric)) => metric.direction(),
+        Some(Err(_)) | None => Direction::Min, // the loss
+    };
     let directions = [("max", Direction::Max), ("min", Direction::Min)];
+    let share = |x: f64| (0.0..=1.0).contains(&x);
     ModelSelectorSpec {
-        criterion: criterion.to_owned(),
-        direction: reader.choice(("model_selector", "direction"), &directions).unwrap_or(direction),
+        criterion,
+        direction: reader.choice(("model_selector", "direction"), &directions).unwrap_or(natural),
         min_gain: reader
             .number(("model_selector", "min_gain"), "a number of at least 0", |x| x >= 0.0)
             .unwrap_or(0.0),
+        tie_break: criterion_of_ties(reader, task),
+        significant: reader.boolean(("model_selector", "significant"), false),
+        confidence: confidence(reader, ("model_selector", "confidence"))
+            .unwrap_or(usual.confidence),
+        max_bytes: reader.whole(("model_selector", "max_bytes"), 1..=i128::from(u64::MAX)),
+        max_latency_ms: reader.number(
+            ("model_selector", "max_latency_ms"),
+            "a number above 0",
+            |x| x > 0.0,
+        ),
+        class_floor: reader.number(
+            ("model_selector", "class_floor"),
+            "a number from 0 to 1",
+            share,
+        ),
     }
 }
 
-fn kpi(reader: &mut Reader<'_>, mode: Mode) -> KpiSpec {
+/// What a task is measured by where nobody says otherwise.
+const fn usual_metric(task: Task) -> Metric {
+    match task {
+        Task::Classification => Metric::Accuracy,
+        Task::MultiLabel => Metric::MicroF1,
+        Task::Regression => Metric::Rmse,
+        Task::Segmentation => Metric::MeanIou,
+    }
+}
+
+fn criterion_of_ties(reader: &mut Reader<'_>, task: Task) -> Option<String> {
+    criterion(reader, ("model_selector", "tie_break"), task)
+}
+
+/// `validation.loss`, or `validation.` and a metric of the task.
+fn criterion(reader: &mut Reader<'_>, key: Key, task: Task) -> Option<String> {
+    let text = reader.text(key)?;
+    let name = text.strip_prefix("validation.").unwrap_or(&text);
+    let problem = match name.parse::<Metric>() {
+        _ if !text.starts_with("validation.") => {
+            format!(
+                "{text:?}; models are measured on the validation split: write \"validation.{name}\""
+            )
+        }
+        _ if name == "loss" && task != Task::Regression => return Some(text),
+        Ok(metric) if metric.fits(task) => return Some(format!("validation.{metric}")),
+        Ok(_) => format!("{text:?} does not fit a {task} task; {}", that_fit(task)),
+        Err(_) if name == "loss" => format!("a {task} has no loss of its own; {}", that_fit(task)),
+        Err(error) => error.to_string(),
+    };
+    reader.refuse(key, &problem);
+    None
+}
+
+fn that_fit(task: Task) -> String {
+    format!("there are {}", Metric::names_for(task).collect::<Vec<_>>().join(", "))
+}
+
+fn confidence(reader: &mut Reader<'_>, key: Key) -> Option<f64> {
+    reader.number(key, "a number between 0 and 1", |x| x > 0.0 && x < 1.0)
+}
+
+fn kpi(reader: &mut Reader<'_>, run: &RunSpec) -> KpiSpec {
     let target = ("kpi", "target");
     if !reader.has(target) {
         reader.refuse(target, "missing; what must be reached, for example target = 0.95");
@@ -561,19 +632,34 @@ fn kpi(reader: &mut Reader<'_>, mode: Mode) -> KpiSpec {
         ("batch", GateEstimator::Batch),
     ];
     let follows = [("train", Inconclusive::Train), ("label", Inconclusive::Label)];
+    let metric = metric(reader, run.task);
+    let (expected, most) = match metric.most() {
+        Some(_) => ("a number above 0, at most 1", 1.0),
+        None => ("a number above 0", f64::MAX),
+    };
     KpiSpec {
-        metric: reader
-            .choice(("kpi", "metric"), &[("accuracy", KpiMetric::Accuracy)])
-            .unwrap_or(KpiMetric::Accuracy),
-        target: reader
-            .number(target, "a number above 0, at most 1", |x| x > 0.0 && x <= 1.0)
-            .unwrap_or(1.0),
-        gate: reader.boolean(("kpi", "gate"), mode == Mode::Production),
+        metric,
+        target: reader.number(target, expected, |x| x > 0.0 && x <= most).unwrap_or(1.0),
+        gate: reader.boolean(("kpi", "gate"), run.mode == Mode::Production),
         estimator: reader.choice(("kpi", "estimator"), &estimators).unwrap_or(GateEstimator::Audit),
-        confidence: reader
-            .number(("kpi", "confidence"), "a number between 0 and 1", |x| x > 0.0 && x < 1.0)
-            .unwrap_or(0.95),
+        confidence: confidence(reader, ("kpi", "confidence")).unwrap_or(0.95),
         inconclusive: reader.choice(("kpi", "inconclusive"), &follows).unwrap_or_default(),
+    }
+}
+
+fn metric(reader: &mut Reader<'_>, task: Task) -> Metric {
+    let key = ("kpi", "metric");
+    let Some(text) = reader.text(key) else { return usual_metric(task) };
+    match text.parse::<Metric>() {
+        Ok(metric) if metric.fits(task) => metric,
+        Ok(metric) => {
+            reader.refuse(key, &format!("{metric} does not fit a {task} task; {}", that_fit(task)));
+            usual_metric(task)
+        }
+        Err(error) => {
+            reader.refuse(key, &error.to_string());
+            usual_metric(task)
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! than applying the event: what needs the workflow or a hash over all labels is [`crate::domain::decide`]'s.
 
 use super::{Phase, Run, expected};
-use crate::domain::definition::Direction;
 use crate::domain::event::{
     Annotated, BatchSelected, Checkpoint, CycleEnded, CycleStarted, EndReason, KpiChecked,
     KpiStage, ModelSelected, ModelsCompared, Pinned, RolledBack, RunEnded, Trained,
@@ -12,6 +11,7 @@ use crate::domain::event::{
 use crate::domain::ids::SampleId;
 use crate::domain::kpi::{self, Interval, Verdict};
 use crate::domain::label::Label;
+use crate::domain::metric::Metric;
 use std::collections::BTreeSet;
 
 impl Run {
@@ -119,7 +119,9 @@ impl Run {
         if n == 0 && checked.verdict == Verdict::Met {
             return Err("nothing can be met on no samples".to_owned());
         }
-        if kpi::verdict(basis, value, interval, target, Direction::Max) != checked.verdict {
+        let direction = checked.metric.parse::<Metric>().map(Metric::direction);
+        let direction = direction.map_err(|error| format!("its metric is unknown: {error}"))?;
+        if kpi::verdict(basis, value, interval, target, direction) != checked.verdict {
             return Err("its verdict does not follow from its measurement and target".to_owned());
         }
         Ok(())

@@ -1,12 +1,12 @@
 //! The KPI gate: is the production model still good enough, judged by labels it has never seen?
 
-use super::labels::{Known, bought};
-use super::scoring::{correct, score};
-use crate::domain::command::{Command, Measurement};
-use crate::domain::definition::{Definition, GateEstimator, KpiMetric};
-use crate::domain::digest::Digest;
+use super::labels::bought;
+use super::measured::{kpi, kpi_of_draws, name};
+use crate::domain::command::Command;
+use crate::domain::definition::GateEstimator;
+use crate::domain::ids::SampleId;
 use crate::engine::reactor::{Reactor, Step, StepError};
-use crate::metrics;
+use std::collections::BTreeSet;
 
 pub(super) struct Gate;
 
@@ -15,41 +15,26 @@ impl Reactor for Gate {
         let Some(model) = step.run.production else {
             return Err(StepError::permanent("there is no production model to measure"));
         };
-        let (estimator, known) = match step.definition.kpi.estimator {
+        let estimator = step.definition.kpi.estimator;
+        let measured = match estimator {
             GateEstimator::Audit => {
                 let fresh = &step.run.fresh_audit;
-                ("audit", bought(step, |sample| fresh.contains(sample))?)
+                let known = bought(step, |sample| fresh.contains(sample))?;
+                kpi(step, model, name(estimator), &known)
             }
             GateEstimator::Batch => {
                 let picks = &step.run.picks;
-                ("batch", bought(step, |sample| picks.contains_key(sample))?)
+                let known = bought(step, |sample| picks.contains_key(sample))?;
+                kpi(step, model, name(estimator), &known)
+            }
+            GateEstimator::Lure => {
+                let draws = &step.run.fresh_draws;
+                let drawn: BTreeSet<&SampleId> =
+                    draws.iter().flat_map(|draws| &draws.drawn).map(|(sample, _)| sample).collect();
+                let known = bought(step, |sample| drawn.contains(sample))?;
+                kpi_of_draws(step, model, &known, draws)
             }
         };
-        measure(step, model, estimator, &known).map(Command::CheckGate)
-    }
-}
-
-/// Measures the workflow's KPI of `model` on samples with known labels.
-pub(super) fn measure(
-    step: &Step,
-    model: Digest,
-    estimator: &str,
-    known: &Known,
-) -> Result<Measurement, StepError> {
-    let predictions = score(step, model, &known.rows)?;
-    let Definition { kpi, .. } = &*step.definition;
-    match kpi.metric {
-        KpiMetric::Accuracy => {
-            let (correct, n) = correct(&predictions, &known.classes(step.definition.run.task));
-            Ok(Measurement {
-                metric: "accuracy".to_owned(),
-                estimator: estimator.to_owned(),
-                model,
-                n,
-                at: step.clock.now(),
-                value: metrics::share(correct, n),
-                interval: metrics::wilson(correct, n, kpi.confidence),
-            })
-        }
+        measured.map(Command::CheckGate)
     }
 }

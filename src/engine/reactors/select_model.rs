@@ -1,13 +1,29 @@
 //! Choosing what goes to production, and measuring it.
 
-use super::gate::measure;
-use super::labels::held_out;
-use super::scoring::{quality, score};
+use super::labels::{Known, held_out};
+use super::measured::{ALWAYS, Criterion, answers, kpi, settings};
+use super::scoring::load;
+use crate::domain::chance::Chance;
 use crate::domain::command::Command;
 use crate::domain::digest::Digest;
+use crate::domain::event::ModelsCompared;
+use crate::domain::matrix::Matrix;
+use crate::domain::metric::Metric;
 use crate::domain::state::Phase;
+use crate::domain::task::Task;
+use crate::engine::candidates::Candidates;
 use crate::engine::reactor::{Reactor, Step, StepError};
-use crate::model_selector::choose;
+use crate::metrics::agreement::kappa;
+use crate::metrics::{self, argmax, paired};
+use crate::model_selector::{Circumstances, Contender, best, choose};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Samples without a label for which two models' predictions are compared.
+const STOP_SET: usize = 1_000;
+
+/// Runs of a single sample of which the fastest counts as a model's latency: whatever else the machine does only adds.
+const LATENCY_RUNS: usize = 30;
 
 pub(super) struct SelectModel;
 
@@ -17,49 +33,193 @@ impl Reactor for SelectModel {
             return Err(StepError::permanent("there are no checkpoints to choose from"));
         };
         let spec = &step.definition.model_selector;
-        let challengers = checkpoints
+        let validation = held_out(step, &step.pool.split().validation)?;
+        let challengers: Vec<Contender> = checkpoints
             .iter()
-            .map(|checkpoint| {
-                let value = checkpoint.metrics.get(&spec.criterion).copied();
-                value.map(|value| (checkpoint.model, value)).ok_or_else(|| {
-                    let known: Vec<&str> = checkpoint.metrics.keys().map(String::as_str).collect();
-                    StepError::permanent(format!(
-                        "checkpoints have no metric {:?}; they have {}",
-                        spec.criterion,
-                        known.join(", ")
-                    ))
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let incumbent = match step.run.production {
-            Some(model) => Some((model, criterion_of(step, model)?)),
+            .map(|saved| contender(step, saved.model, &saved.metrics, &validation))
+            .collect::<Result<_, _>>()?;
+        // Measured now, on the same samples, whatever was said of it when it was trained.
+        let champion = match step.run.production {
+            Some(model) => Some(contender(step, model, &BTreeMap::new(), &validation)?),
             None => None,
         };
-        let selected = choose(spec, incumbent, &challengers).map_err(StepError::permanent)?;
+        let champion = champion.as_ref();
+        let challenger = best(spec, champion.map(|champion| champion.model), &challengers);
+        let compared = match (champion, challenger) {
+            (Some(champion), Some(challenger)) => {
+                Some(compare(step, champion.model, challenger.model, &validation)?)
+            }
+            (None, _) | (_, None) => None,
+        };
+        let circumstances = Circumstances {
+            pinned: step.run.pinned,
+            p: compared.as_ref().map(|compared| compared.p),
+        };
+        let selected =
+            choose(spec, champion, &challengers, circumstances).map_err(StepError::permanent)?;
         let production = if selected.promoted { Some(selected.winner) } else { selected.incumbent };
         let model = production.unwrap_or(selected.winner);
         let split = step.pool.split();
-        let (estimator, rows) = if split.test.is_empty() {
-            ("validation", &split.validation)
+        let acceptance = if split.test.is_empty() {
+            kpi(step, model, "validation", &validation)?
         } else {
-            ("test", &split.test)
+            kpi(step, model, "test", &held_out(step, &split.test)?)?
         };
-        let labels = held_out(step, rows)?;
-        let acceptance = measure(step, model, estimator, &labels)?;
-        Ok(Command::SelectModel { compared: None, selected, acceptance })
+        Ok(Command::SelectModel { compared, selected, acceptance })
     }
 }
 
-/// The incumbent's value, measured now on the same samples as the challengers'.
-fn criterion_of(step: &Step, model: Digest) -> Result<f64, StepError> {
-    let rows = &step.pool.split().validation;
-    let labels = held_out(step, rows)?.classes(step.definition.run.task);
-    let (accuracy, loss) = quality(&score(step, model, rows)?, &labels);
-    match step.definition.model_selector.criterion.as_str() {
-        "validation.accuracy" => Ok(accuracy),
-        "validation.loss" => Ok(loss),
-        other => Err(StepError::permanent(format!(
-            "the incumbent cannot be measured by {other:?}: use validation.accuracy or validation.loss"
-        ))),
+/// A model with its values on the validation split: those of `saved`, or measured now.
+fn contender(
+    step: &Step,
+    model: Digest,
+    saved: &BTreeMap<String, f64>,
+    validation: &Known,
+) -> Result<Contender, StepError> {
+    let spec = &step.definition.model_selector;
+    let mut answered: Option<Matrix> = None;
+    let mut value = |name: &str| -> Result<f64, StepError> {
+        if let Some(value) = saved.get(name) {
+            return Ok(*value);
+        }
+        let answers = match answered.take() {
+            Some(answers) => answers,
+            None => answers(step, model, &validation.rows)?,
+        };
+        let value = Criterion::of(name)?.value(step, &answers, validation)?;
+        answered = Some(answers);
+        Ok(value)
+    };
+    let by_criterion = value(&spec.criterion)?;
+    let tie_break = match &spec.tie_break {
+        Some(name) => Criterion::of(name)?.direction().gain(value(name)?, 0.0),
+        None => 0.0,
+    };
+    let barred = barred(step, model, validation)?;
+    Ok(Contender { model, value: by_criterion, tie_break, barred })
+}
+
+/// Which of the workflow's limits a model does not keep to.
+fn barred(step: &Step, model: Digest, validation: &Known) -> Result<Option<String>, StepError> {
+    let spec = &step.definition.model_selector;
+    if let Some(most) = spec.max_bytes {
+        let bytes = step.artifacts.get(&model)?.len() as u64;
+        if bytes > most {
+            let why = format!("has {bytes} bytes, and model_selector.max_bytes is {most}");
+            return Ok(Some(why));
+        }
     }
+    if let Some(most) = spec.max_latency_ms {
+        let found = latency(step, model)?.as_secs_f64() * 1e3;
+        if found > most {
+            let why = format!(
+                "takes {found:.3} ms for a sample, and model_selector.max_latency_ms is {most}"
+            );
+            return Ok(Some(why));
+        }
+    }
+    if let Some(least) = spec.class_floor {
+        let (task, classes) = (step.definition.run.task, step.pool.classes().len());
+        let settings = settings(step, spec.confidence, "interval of recalls");
+        let answers = answers(step, model, &validation.rows)?;
+        let recall = Metric::Recall(0.5);
+        let metric = if task == Task::Classification { Metric::BalancedAccuracy } else { recall };
+        let measured =
+            metrics::measure(metric, task, classes, &answers, &validation.numbers, settings)
+                .map_err(StepError::permanent)?;
+        let lowest = measured
+            .per_class
+            .iter()
+            .enumerate()
+            .filter_map(|(class, found)| Some((class, (*found)?)));
+        if let Some((class, found)) = lowest.min_by(|(_, a), (_, b)| a.total_cmp(b))
+            && found < least
+        {
+            let name = step.pool.classes().get(class).map_or("", String::as_str);
+            let why = format!(
+                "finds {found:.3} of class {name:?}, and model_selector.class_floor is {least}"
+            );
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
+}
+
+/// How long a model takes for one sample by itself.
+fn latency(step: &Step, model: Digest) -> Result<Duration, StepError> {
+    let path = step.artifacts.path(&model);
+    let mut predictor =
+        load(&path, &step.definition, &step.pool, step.install).map_err(StepError::permanent)?;
+    let row = step.pool.split().validation.first().copied().unwrap_or_default();
+    let sample = step.pool.gather(&[row]).map_err(StepError::permanent)?;
+    let mut fastest = Duration::MAX;
+    for _ in 0..LATENCY_RUNS {
+        let begun = now();
+        predictor.predict(&sample).map_err(StepError::permanent)?;
+        fastest = fastest.min(begun.elapsed());
+    }
+    Ok(fastest)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a model takes in truth is what is asked")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The best challenger beside the model in production, on the same samples.
+fn compare(
+    step: &Step,
+    champion: Digest,
+    challenger: Digest,
+    validation: &Known,
+) -> Result<ModelsCompared, StepError> {
+    let spec = &step.definition.model_selector;
+    let (task, classes) = (step.definition.run.task, step.pool.classes().len());
+    let criterion = Criterion::of(&spec.criterion)?;
+    let found = paired::compare(
+        criterion.metric(),
+        task,
+        classes,
+        &answers(step, challenger, &validation.rows)?,
+        &answers(step, champion, &validation.rows)?,
+        &validation.numbers,
+        settings(step, spec.confidence, "comparison of models"),
+    )
+    .map_err(StepError::permanent)?;
+    Ok(ModelsCompared {
+        champion,
+        challenger,
+        n: found.n,
+        test: found.test.to_string(),
+        wins: found.wins,
+        losses: found.losses,
+        difference: found.difference,
+        interval: found.interval,
+        p: found.p,
+        agreement: agreement(step, champion, challenger)?,
+    })
+}
+
+/// How much two models agree on samples that nobody has labelled; in classification only.
+fn agreement(step: &Step, champion: Digest, challenger: Digest) -> Result<Option<f64>, StepError> {
+    if step.definition.run.task != Task::Classification || step.definition.stop.stable.is_none() {
+        return Ok(None);
+    }
+    let seed = step.definition.run.seed;
+    // The same samples in every cycle, as far as they are still without a label.
+    let chance = Chance { seed, cycle: ALWAYS, purpose: "stop set" };
+    let candidates = Candidates::new(&step.pool, &step.run.labels);
+    let mut drawn: Vec<(u64, usize)> =
+        candidates.rows().iter().map(|row| (chance.draw(&step.pool.id(row)), row)).collect();
+    if drawn.len() > STOP_SET {
+        drawn.select_nth_unstable(STOP_SET);
+        drawn.truncate(STOP_SET);
+    }
+    let mut rows: Vec<usize> = drawn.into_iter().map(|(_, row)| row).collect();
+    rows.sort_unstable();
+    let predicted = |model: Digest| -> Result<Vec<u32>, StepError> {
+        let answers = answers(step, model, &rows)?;
+        Ok(answers.iter_rows().filter_map(argmax).collect())
+    };
+    Ok(kappa(&predicted(champion)?, &predicted(challenger)?))
 }

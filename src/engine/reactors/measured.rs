@@ -1,0 +1,171 @@
+//! Models, measured: what a model answers for samples whose labels are known, and what metrics make of it.
+
+use super::labels::Known;
+use super::scoring::score;
+use crate::domain::chance::Chance;
+use crate::domain::command::Measurement;
+use crate::domain::definition::{Direction, GateEstimator};
+use crate::domain::digest::Digest;
+use crate::domain::ids::CycleNumber;
+use crate::domain::kpi::Interval;
+use crate::domain::matrix::Matrix;
+use crate::domain::metric::Metric;
+use crate::domain::state::Draws;
+use crate::engine::reactor::{Step, StepError};
+use crate::metrics::lure::{self, Batch};
+use crate::metrics::{self, Settings};
+use std::collections::BTreeMap;
+
+/// What a model makes of samples: probabilities or values, a row each.
+pub(super) fn answers(step: &Step, model: Digest, rows: &[usize]) -> Result<Matrix, StepError> {
+    let predictions = score(step, model, rows)?;
+    Ok(predictions.meaning(step.definition.run.task, step.pool.classes().len()))
+}
+
+/// The confidence of intervals, and where the chance of their resampling comes from.
+pub(super) fn settings(step: &Step, confidence: f64, purpose: &'static str) -> Settings {
+    let seed = step.definition.run.seed;
+    let chance = Chance { seed, cycle: step.cycle().cycle, purpose };
+    Settings { confidence, seed: chance.draw("") }
+}
+
+/// The workflow's KPI of `model` on samples with known labels.
+pub(super) fn kpi(
+    step: &Step,
+    model: Digest,
+    estimator: GateEstimatorName,
+    known: &Known,
+) -> Result<Measurement, StepError> {
+    let kpi = &step.definition.kpi;
+    let (value, interval) = if known.rows.is_empty() {
+        (0.0, Interval { low: 0.0, high: kpi.metric.most().unwrap_or(f64::MAX) })
+    } else {
+        let answers = answers(step, model, &known.rows)?;
+        let (task, classes) = (step.definition.run.task, step.pool.classes().len());
+        let settings = settings(step, kpi.confidence, "interval of the KPI");
+        let measured =
+            metrics::measure(kpi.metric, task, classes, &answers, &known.numbers, settings)
+                .map_err(StepError::permanent)?;
+        (measured.value, measured.interval)
+    };
+    Ok(Measurement {
+        metric: kpi.metric.to_string(),
+        estimator: estimator.to_owned(),
+        model,
+        n: known.rows.len() as u64,
+        at: step.clock.now(),
+        value,
+        interval,
+    })
+}
+
+/// On which samples something was measured, as events name it.
+pub(super) type GateEstimatorName = &'static str;
+
+/// The KPI by samples that a strategy drew by chance, each weighted by its chance.
+pub(super) fn kpi_of_draws(
+    step: &Step,
+    model: Digest,
+    known: &Known,
+    draws: &[Draws],
+) -> Result<Measurement, StepError> {
+    let kpi = &step.definition.kpi;
+    let values = of_each(step, kpi.metric, &answers(step, model, &known.rows)?, known)?;
+    let value_of: BTreeMap<usize, f64> = known.rows.iter().copied().zip(values).collect();
+    let batches: Vec<(usize, Vec<f64>, Vec<f64>)> = draws
+        .iter()
+        .map(|draws| {
+            let value = |(sample, _): &(_, f64)| {
+                let row = step.pool.index_of(sample);
+                row.and_then(|row| value_of.get(&row).copied()).unwrap_or(f64::NAN)
+            };
+            let candidates = usize::try_from(draws.candidates).unwrap_or(usize::MAX);
+            let probabilities = draws.drawn.iter().map(|(_, probability)| *probability).collect();
+            (candidates, probabilities, draws.drawn.iter().map(value).collect())
+        })
+        .collect();
+    let batches: Vec<Batch<'_>> = batches
+        .iter()
+        .map(|(pool, probabilities, values)| Batch { pool: *pool, probabilities, values })
+        .collect();
+    let range = Interval { low: 0.0, high: kpi.metric.most().unwrap_or(f64::MAX) };
+    let found = lure::estimate(&batches, range, kpi.confidence).map_err(StepError::permanent)?;
+    Ok(Measurement {
+        metric: kpi.metric.to_string(),
+        estimator: name(GateEstimator::Lure).to_owned(),
+        model,
+        n: found.n,
+        at: step.clock.now(),
+        value: found.value,
+        interval: found.interval,
+    })
+}
+
+/// The metric of each sample by itself, where it is a mean over samples.
+fn of_each(
+    step: &Step,
+    metric: Metric,
+    answers: &Matrix,
+    known: &Known,
+) -> Result<Vec<f64>, StepError> {
+    let (task, classes) = (step.definition.run.task, step.pool.classes().len());
+    (0..answers.rows())
+        .map(|row| {
+            let (answer, label) = (answers.select_rows(&[row]), known.numbers.select_rows(&[row]));
+            metrics::value(metric, task, classes, &answer, &label).map_err(StepError::permanent)
+        })
+        .collect()
+}
+
+/// An estimator, as events name it.
+pub(super) const fn name(estimator: GateEstimator) -> GateEstimatorName {
+    match estimator {
+        GateEstimator::Audit => "audit",
+        GateEstimator::Lure => "lure",
+        GateEstimator::Batch => "batch",
+    }
+}
+
+/// What `[model_selector]` may go by: a metric, measured on the validation split.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Criterion(Metric);
+
+impl Criterion {
+    /// The criterion of this name; workflows have been checked.
+    pub(super) fn of(name: &str) -> Result<Self, StepError> {
+        let metric = match name.strip_prefix("validation.") {
+            Some("loss") => Some(Metric::LogLoss),
+            Some(metric) => metric.parse().ok(),
+            None => None,
+        };
+        metric.map(Self).ok_or_else(|| {
+            StepError::permanent(format!(
+                "models cannot be measured by {name:?}: use validation.loss, or validation. and the name of a metric"
+            ))
+        })
+    }
+
+    /// The metric.
+    pub(super) const fn metric(self) -> Metric {
+        self.0
+    }
+
+    /// The value of answers.
+    pub(super) fn value(
+        self,
+        step: &Step,
+        answers: &Matrix,
+        known: &Known,
+    ) -> Result<f64, StepError> {
+        let (task, classes) = (step.definition.run.task, step.pool.classes().len());
+        metrics::value(self.0, task, classes, answers, &known.numbers).map_err(StepError::permanent)
+    }
+
+    /// More is better, as the metric goes.
+    pub(super) const fn direction(self) -> Direction {
+        self.0.direction()
+    }
+}
+
+/// The first cycle's number, for chance that must not depend on the cycle.
+pub(super) const ALWAYS: CycleNumber = CycleNumber(0);
