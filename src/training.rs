@@ -2,66 +2,91 @@
 //!
 //! | part | file | what it owns |
 //! |---|---|---|
-//! | data loader | `loader` | checks of what comes in, batches, shuffling by seed |
-//! | graph | `graph` | the network as plain data: a short list of nodes |
-//! | network | `network` | the one file that names burn: runs and updates a graph's weights |
-//! | agent | `agent` | the training loop: epochs, evaluation, early stopping, checkpoints, interruption |
-//! | export | `export` | the one file that writes ONNX: the same list of nodes, read a second time |
+//! | data loader | `loader`, `augment` | checks of what comes in, batches, shuffling by seed, augmentation |
+//! | graph | `graph`, `parts` | the network as plain data: a short list of operations, and parts that tasks share |
+//! | loss | `loss` | losses of one sample, with their gradients |
+//! | network | `network` | the one file that names burn: runs a graph and finds the slope of its weights |
+//! | optimizer | `optimizer` | what becomes of the weights; learning rates |
+//! | task | `task`, `tasks` | what a task adds: network, loss, measures |
+//! | agent | `agent`, `state` | the training loop: epochs, evaluation, early stopping, checkpoints, interruption, resuming |
+//! | export | `export`, `combine` | the files that write ONNX: the same list of operations, read a second time |
 //!
-//! Every training starts from scratch: the same labels, settings and seed give bit-identical checkpoints on one machine, on
-//! any number of threads, so a training that a crash cut off is simply done again.
+//! The same labels, settings and seed give bit-identical checkpoints on one machine, on any number of threads, whether or not
+//! the training was interrupted and taken up again on its way.
 
 mod agent;
+mod augment;
+mod combine;
 mod export;
 mod graph;
 mod loader;
+mod loss;
+mod model;
 mod network;
+mod optimizer;
+pub mod parts;
+mod settings;
+mod state;
+mod task;
+mod tasks;
 
-pub use agent::train;
+pub use agent::{remarks, train};
+pub use combine::{CombineError, combine};
+pub use graph::{Graph, GraphError, Op, Value};
+pub use loader::{Batch, Moments};
+pub use loss::Loss;
+pub use model::{Model, SampleLoss};
+pub use task::{Evaluation, Task, answers};
+pub use tasks::{TaskRequest, built_in};
 
 use crate::domain::definition::TrainerSpec;
 use crate::domain::matrix::Matrix;
+use crate::domain::rows::{Rows, RowsError};
 use std::collections::BTreeMap;
 
-/// What to train, and on what.
-#[derive(Debug, Clone, Copy)]
+/// What a task is trained on, and how.
+#[derive(Clone, Copy)]
 pub struct TrainRequest<'a> {
-    /// Graph, optimizer, schedule, length.
+    /// Optimizer, schedule, length; graph and loss are the task's business.
     pub spec: &'a TrainerSpec,
-    /// The shape of one sample; its product is the width of a row.
-    pub shape: &'a [usize],
-    /// How many classes there are; at least 2.
-    pub classes: usize,
     /// What is learnt from; at least one row.
     pub train: Labelled<'a>,
     /// What early stopping and the best checkpoint are judged by; may be empty.
     pub validation: Labelled<'a>,
     /// Where all chance of this training comes from.
     pub seed: u64,
+    /// A training to take up again, as [`Progress::state`] gave it. Bytes of another training, of another version of this
+    /// library or damaged ones are as good as `None`: the training begins anew, and ends the same.
+    pub resume: Option<&'a [u8]>,
 }
 
-/// Rows with their classes.
-#[derive(Debug, Clone, Copy)]
+/// Rows with their labels.
+#[derive(Clone, Copy)]
 pub struct Labelled<'a> {
     /// One row a sample.
-    pub inputs: &'a Matrix,
-    /// One class index a row.
-    pub labels: &'a [u32],
+    pub inputs: &'a dyn Rows,
+    /// One label a row, as [`crate::domain::task`] says how it looks as numbers.
+    pub labels: &'a Matrix,
 }
 
 /// How far a training is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
-    /// Epochs done, from 1.
+#[derive(Clone, Copy)]
+pub struct Progress<'a> {
+    /// Epochs done.
     pub epoch: usize,
     /// Epochs at the most.
     pub epochs: usize,
-    /// Mean cross-entropy of the epoch's batches, in nats.
+    /// Steps done.
+    pub step: u64,
+    /// Steps at the most.
+    pub steps: u64,
+    /// The mean loss: of the epoch at the end of one, of the batch within.
     pub train_loss: f64,
-    /// Mean cross-entropy on the validation rows; `None` without any.
-    pub validation_loss: Option<f64>,
-    /// Accuracy on the validation rows; `None` without any.
-    pub validation_accuracy: Option<f64>,
+    /// At the end of an epoch, with validation rows: `validation.loss` and the task's measures.
+    pub metrics: &'a BTreeMap<String, f64>,
+    /// At the end of an epoch: makes what [`TrainRequest::resume`] takes, about as large as four models and those that
+    /// became checkpoints.
+    pub state: Option<&'a dyn Fn() -> Vec<u8>>,
 }
 
 /// A model saved by training.
@@ -69,12 +94,14 @@ pub struct Progress {
 pub struct TrainedCheckpoint {
     /// Optimizer steps taken when it was saved.
     pub step: u64,
-    /// `epoch`, `train.loss`, and with validation rows `validation.loss` and `validation.accuracy`.
+    /// `epoch`, `train.loss`, and with validation rows `validation.loss` and the task's measures, for example
+    /// `validation.accuracy`.
     pub metrics: BTreeMap<String, f64>,
-    /// The ONNX file: input `input` of shape `[batch, ...shape]`, outputs `logits` and `embedding`, the batch axis open.
+    /// The ONNX file: input `input` of shape `[batch, ...shape]`, outputs `logits` (of a regression `values`) and, where there
+    /// is a linear layer, `embedding`, the batch axis open.
     pub onnx: Vec<u8>,
     /// What the trained weights answer for the validation rows, to hold the exported file against.
-    pub validation_logits: Matrix,
+    pub validation_answers: Matrix,
 }
 
 /// Why there is no trained model.
@@ -85,10 +112,20 @@ pub enum TrainingError {
     #[error("there are no labelled samples to train on")]
     NoSamples,
     /// Nothing to tell apart.
-    #[error("there are {classes} classes to tell apart; at least 2 are needed")]
+    #[error("there are {classes} classes to tell apart; at least {least} are needed")]
     Classes {
         /// How many classes there are.
         classes: usize,
+        /// The fewest that the task makes sense with.
+        least: usize,
+    },
+    /// Nothing to tell apart so far.
+    #[error(
+        "every training label is class {class}: there is nothing to tell apart; label samples of another class"
+    )]
+    SingleClass {
+        /// The class, from 0.
+        class: usize,
     },
     /// Samples without values.
     #[error("a sample of shape {shape:?} has no values to learn from")]
@@ -118,18 +155,32 @@ pub enum TrainingError {
         /// How many labels.
         labels: usize,
     },
-    /// A label outside the class list.
-    #[error("the label of {what} sample {row} is class {label}, but there are {classes} classes")]
-    Class {
+    /// Labels of the wrong width.
+    #[error("a label of {what} samples has {found} numbers, the task asks for {expected}")]
+    LabelWidth {
+        /// `train` or `validation`.
+        what: &'static str,
+        /// The width found.
+        found: usize,
+        /// The width that the task asks for.
+        expected: usize,
+    },
+    /// A label that makes no sense.
+    #[error("the label of {what} sample {row} {reason}")]
+    Label {
         /// `train` or `validation`.
         what: &'static str,
         /// Which row, from 0.
         row: usize,
-        /// Its label.
-        label: u32,
-        /// How many classes there are.
-        classes: usize,
+        /// What is wrong with it.
+        reason: String,
     },
+    /// Rows that can no longer be read.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// A network whose parts do not fit together, or do not fit the samples.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A number nobody can learn from.
     #[error("value {column} of {what} sample {row} is not a finite number")]
     NonFinite {
@@ -148,17 +199,21 @@ pub enum TrainingError {
         /// Its value.
         value: String,
         /// What it must be.
-        limit: &'static str,
+        limit: String,
     },
     /// The loss or a weight is no longer a number.
     #[error(
-        "training diverged in epoch {epoch}: the loss is not finite; lower trainer.learning_rate, which is {learning_rate}"
+        "training diverged in epoch {epoch} at step {step}: the loss or a weight is not finite; lower trainer.learning_rate, which is {learning_rate}"
     )]
     Diverged {
         /// In which epoch, from 1.
         epoch: usize,
-        /// The first learning rate.
+        /// At which step, from 1.
+        step: u64,
+        /// The learning rate of the settings.
         learning_rate: f64,
+        /// The best model before that, or without validation the newest; `None` in the first epoch.
+        last_good: Option<Box<TrainedCheckpoint>>,
     },
     /// Stopped by its watcher.
     #[error("training was interrupted")]

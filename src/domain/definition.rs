@@ -383,26 +383,133 @@ pub struct TrainerSpec {
     pub batch: usize,
     /// How weights are updated.
     pub optimizer: OptimizerSpec,
-    /// The first learning rate.
+    /// The highest learning rate: the first, or where there is a warm-up the one after it.
     pub learning_rate: f64,
     /// How the learning rate changes.
     pub schedule: ScheduleSpec,
-    /// L2 penalty (SGD, Adam: coupled), 0 for none.
+    /// L2 penalty (SGD, Adam: added to the gradient; AdamW: taken off the weights), 0 for none.
     pub weight_decay: f64,
     /// Stop after so many epochs without a better validation loss; `None`: never early.
     pub patience: Option<usize>,
     /// How many checkpoints one training saves, at the most; the last and the best are among them.
     pub checkpoints: usize,
+    // What follows came later: a workflow that says nothing of it keeps its canonical bytes, and so its digest.
+    /// What is made small; `None`: cross-entropy for classes and masks, binary cross-entropy for many labels, the squared
+    /// error for values.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub loss: Option<LossSpec>,
+    /// How much each class counts in the loss.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub class_weights: ClassWeights,
+    /// The share of each label that is spread evenly over all classes, in [0, 1); cross-entropy only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub label_smoothing: f64,
+    /// Epochs in which the learning rate grows in a line from 0; 0: none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub warmup: usize,
+    /// What is done to a sample's values before the first layer, within the network.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub normalise: Normalise,
+    /// What is done to a training image each time it is looked at.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub augment: Augment,
+}
+
+impl Default for TrainerSpec {
+    /// What a workflow says that says nothing of its trainer: for `..TrainerSpec::default()`.
+    fn default() -> Self {
+        Self {
+            graph: GraphSpec::Softmax,
+            epochs: 60,
+            batch: 16,
+            optimizer: OptimizerSpec::Adam,
+            learning_rate: 0.01,
+            schedule: ScheduleSpec::Cosine,
+            weight_decay: 0.0,
+            patience: None,
+            checkpoints: 3,
+            loss: None,
+            class_weights: ClassWeights::default(),
+            label_smoothing: 0.0,
+            warmup: 0,
+            normalise: Normalise::default(),
+            augment: Augment::default(),
+        }
+    }
+}
+
+/// What a training makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossSpec {
+    /// For classes and masks.
+    CrossEntropy,
+    /// For many labels.
+    BinaryCrossEntropy,
+    /// Cross-entropy, of one class or of many labels, that counts less the surer the answer is.
+    Focal {
+        /// How much less; 0 is plain cross-entropy.
+        gamma: f64,
+    },
+    /// For masks: how far the answered and the labelled areas are from covering each other.
+    Dice,
+    /// For masks: the sum of both.
+    DiceCrossEntropy,
+    /// For values.
+    Mse,
+    /// For values: squared near zero, a line further out.
+    Huber {
+        /// Where the line begins, in standard deviations of the training values.
+        delta: f64,
+    },
+}
+
+/// How much each class counts in the loss.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// All the same.
+    #[default]
+    Equal,
+    /// The rarer, the more: `labels / (classes * labels of the class)`.
+    Balanced,
+    /// One number a class.
+    Given(Vec<f64>),
+}
+
+/// What is done to a sample's values before the first layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalise {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Brought to mean 0 and standard deviation 1 over the training set: each channel of an image, else each value.
+    Standard,
+}
+
+/// What is done to a training image each time it is looked at; labels that are masks move along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Augment {
+    /// Mirrored left to right, every other time.
+    pub flip: bool,
+    /// Moved by up to so many pixels each way, edges repeated.
+    pub shift: usize,
 }
 
 /// A network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GraphSpec {
-    /// One linear layer (multinomial logistic regression).
+    /// One linear layer (multinomial logistic regression, or linear regression).
     Softmax,
     /// Hidden layers of these widths with ReLU, then a linear layer.
     Mlp(Vec<usize>),
+    /// For images: 3 x 3 convolutions with so many channels, each with ReLU and a maximum over 2 x 2 pixels, then a linear
+    /// layer.
+    Cnn(Vec<usize>),
+    /// For masks: a U-Net (Ronneberger et al., arXiv 1505.04597) with so many channels at each depth.
+    Unet(Vec<usize>),
 }
 
 /// An optimizer.
@@ -416,6 +523,9 @@ pub enum OptimizerSpec {
         /// In [0, 1); 0 is plain descent.
         momentum: f64,
     },
+    /// Adam with weight decay beside the gradient: Loshchilov and Hutter, arXiv 1711.05101.
+    #[serde(rename = "adamw")]
+    AdamW,
 }
 
 /// A learning-rate schedule.

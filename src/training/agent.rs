@@ -2,94 +2,195 @@
 
 use super::export;
 use super::graph::{Graph, Weights};
-use super::loader::{batches, check};
-use super::network::{Network, network};
-use super::{Progress, TrainRequest, TrainedCheckpoint, TrainingError};
-use crate::domain::definition::{ScheduleSpec, TrainerSpec};
+use super::loader::{DataLoader, check};
+use super::model::Model;
+use super::optimizer::learning_rate;
+use super::state::{State, Ticket};
+use super::task::{Evaluation, Task};
+use super::{Progress, TrainRequest, TrainedCheckpoint, TrainingError, settings};
+use crate::domain::definition::TrainerSpec;
 use crate::domain::matrix::Matrix;
-use crate::metrics;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// Trains from scratch and answers the checkpoints, in the order of training: the last, the best by validation loss, and
-/// as many in between, evenly spread, as `checkpoints` allows.
+/// Trains and answers the checkpoints, in the order of training: the last, the best by validation loss, and as many in
+/// between, evenly spread, as `checkpoints` allows.
 ///
-/// `watch` is called after each epoch and may break off.
+/// `watch` is called after each step and after each epoch, and may break off. After an epoch [`Progress::state`] hands out
+/// what [`TrainRequest::resume`] takes.
 ///
 /// # Errors
 /// [`TrainingError::Interrupted`] if `watch` broke off, [`TrainingError::Diverged`] if the loss or a weight is no longer a
-/// number; all others say what is wrong with the request, before anything is trained.
+/// number; [`TrainingError::Rows`] if the inputs can no longer be read; all others say what is wrong with the request,
+/// before anything is trained.
 pub fn train(
+    task: &dyn Task,
     request: &TrainRequest<'_>,
-    watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    watch: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<TrainedCheckpoint>, TrainingError> {
-    check(request)?;
-    let spec = request.spec;
-    let graph = Graph::new(&spec.graph, request.shape, request.classes);
-    let mut network = network(&graph, spec, request.seed);
-    let rows = request.train.labels.len();
-    let steps_per_epoch = rows.div_ceil(spec.batch) as u64;
-    let steps = steps_per_epoch.saturating_mul(spec.epochs as u64);
-    let mut step = 0;
-    let mut saved: Vec<Snapshot> = Vec::new();
-    let mut best: Option<Snapshot> = None;
-    let mut best_epoch = 0;
-    for epoch in 1..=spec.epochs {
+    settings::check(request.spec)?;
+    check(task, request)?;
+    Agent::new(task, request)?.run(watch)
+}
+
+/// What somebody should know about data that can be trained with, a sentence each: for example a class that no validation
+/// sample has.
+#[must_use]
+pub fn remarks(task: &dyn Task, request: &TrainRequest<'_>) -> Vec<String> {
+    task.remarks(request.train.labels, request.validation.labels)
+}
+
+/// A training on its way.
+struct Agent<'a> {
+    task: &'a dyn Task,
+    request: &'a TrainRequest<'a>,
+    loader: DataLoader<'a>,
+    model: Model,
+    ticket: Ticket,
+    state: State,
+}
+
+impl<'a> Agent<'a> {
+    fn new(task: &'a dyn Task, request: &'a TrainRequest<'a>) -> Result<Self, TrainingError> {
+        let graph = task.net()?;
+        let ticket = Ticket::new(&graph, request);
+        let mut model = Model::new(graph, request.spec, request.seed);
+        let resumed = request.resume.and_then(|bytes| State::read(bytes, &ticket, &mut model));
+        Ok(Self {
+            task,
+            request,
+            loader: DataLoader::new(request.train, request.spec.batch, request.seed),
+            model,
+            ticket,
+            state: resumed.unwrap_or_default(),
+        })
+    }
+
+    fn run(
+        mut self,
+        watch: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<Vec<TrainedCheckpoint>, TrainingError> {
+        let epochs = self.request.spec.epochs;
+        while !self.state.is_done && self.state.epoch < epochs {
+            let epoch = self.state.epoch + 1;
+            let train_loss = self.epoch(epoch, watch)?;
+            let measured = self.measure()?;
+            let metrics = named(&measured);
+            self.take(epoch, train_loss, measured)?;
+            let state = || self.state.write(&self.ticket, &self.model);
+            let progress = Progress {
+                epoch,
+                epochs,
+                step: self.state.step,
+                steps: self.steps_per_epoch().saturating_mul(epochs as u64),
+                train_loss,
+                metrics: &metrics,
+                state: Some(&state),
+            };
+            if watch(&progress).is_break() {
+                return Err(TrainingError::Interrupted);
+            }
+        }
+        let (task, graph) = (self.task, self.model.graph());
+        let kept = self.state.keep(self.request.spec.checkpoints);
+        Ok(kept.into_iter().map(|snapshot| snapshot.checkpoint(task, graph)).collect())
+    }
+
+    /// One pass over the training rows; answers the mean loss.
+    fn epoch(
+        &mut self,
+        epoch: usize,
+        watch: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<f64, TrainingError> {
+        let rows = self.request.train.labels.rows();
+        let steps_per_epoch = self.steps_per_epoch();
+        let spec = self.request.spec;
+        let nothing = BTreeMap::new();
         let mut loss = 0.0;
-        for batch in batches(rows, spec.batch, request.seed, epoch) {
-            let inputs = request.train.inputs.select_rows(&batch);
-            let labels: Vec<u32> =
-                batch.iter().filter_map(|&row| request.train.labels.get(row).copied()).collect();
-            let rate = learning_rate(spec, step, steps, steps_per_epoch);
+        for batch in self.loader.order(epoch) {
+            let batch = self.loader.batch(&batch, epoch, self.task)?;
+            let rate = learning_rate(spec, self.state.step, steps_per_epoch);
             #[expect(clippy::cast_precision_loss, reason = "a batch's size")]
-            let weight = labels.len() as f64 / rows as f64;
-            loss += network.step(&inputs, &labels, rate) * weight;
-            step += 1;
+            let weight = batch.inputs.rows() as f64 / rows as f64;
+            let before = self.task.train(&mut self.model, &batch, rate);
+            self.state.step += 1;
+            if !before.is_finite() {
+                return Err(self.diverged(epoch));
+            }
+            loss += before * weight;
+            let progress = Progress {
+                epoch: epoch - 1,
+                epochs: spec.epochs,
+                step: self.state.step,
+                steps: steps_per_epoch.saturating_mul(spec.epochs as u64),
+                train_loss: before,
+                metrics: &nothing,
+                state: None,
+            };
+            if watch(&progress).is_break() {
+                return Err(TrainingError::Interrupted);
+            }
         }
-        let diverged = TrainingError::Diverged { epoch, learning_rate: spec.learning_rate };
-        if !loss.is_finite() {
-            return Err(diverged);
+        Ok(loss)
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        self.request.train.labels.rows().div_ceil(self.request.spec.batch.max(1)) as u64
+    }
+
+    fn measure(&self) -> Result<Option<Evaluation>, TrainingError> {
+        if self.request.validation.labels.rows() == 0 {
+            return Ok(None);
         }
-        let measured = measure(&*network, request);
-        let progress = Progress {
-            epoch,
-            epochs: spec.epochs,
-            train_loss: loss,
-            validation_loss: measured.as_ref().map(|measured| measured.loss),
-            validation_accuracy: measured.as_ref().map(|measured| measured.accuracy),
-        };
-        if watch(&progress).is_break() {
-            return Err(TrainingError::Interrupted);
-        }
+        self.task.eval(&self.model, &self.request.validation).map(Some)
+    }
+
+    /// Takes note of an epoch: is it the best, does it become a checkpoint, was it the last?
+    fn take(
+        &mut self,
+        epoch: usize,
+        train_loss: f64,
+        measured: Option<Evaluation>,
+    ) -> Result<(), TrainingError> {
+        let spec = self.request.spec;
+        let loss = measured.as_ref().map(|measured| measured.loss);
+        let weights = self.model.weights.clone();
+        let snapshot = Snapshot { step: self.state.step, epoch, train_loss, weights, measured };
         // The last step of an epoch may be the one that ruins the weights, so a finite training loss proves too little.
-        let snapshot = || {
-            Some(Snapshot::new(&*network, step, progress, measured.clone()))
-                .filter(Snapshot::is_finite)
-                .ok_or_else(|| diverged.clone())
-        };
-        let better = match (&best, &measured) {
-            (Some(best), Some(now)) => now.loss < best.loss(),
+        if !snapshot.is_finite() {
+            return Err(self.diverged(epoch));
+        }
+        let is_better = match (&self.state.best, loss) {
+            (Some(best), Some(now)) => now < best.loss(),
             (None, Some(_)) => true,
             (_, None) => false,
         };
-        if better {
-            best = Some(snapshot()?);
-            best_epoch = epoch;
+        if is_better {
+            self.state.best = Some(snapshot.clone());
         }
-        let patience_is_out =
-            best.is_some() && spec.patience.is_some_and(|patience| epoch - best_epoch >= patience);
-        let is_last = epoch == spec.epochs || patience_is_out;
-        if is_last || is_spread(epoch, spec) {
-            saved.push(snapshot()?);
+        let best_epoch = self.state.best.as_ref().map(|best| best.epoch);
+        let patience_is_out = best_epoch
+            .zip(spec.patience)
+            .is_some_and(|(best, patience)| epoch.saturating_sub(best) >= patience);
+        self.state.epoch = epoch;
+        self.state.is_done = epoch >= spec.epochs || patience_is_out;
+        if self.state.is_done || is_spread(epoch, spec) {
+            self.state.saved.push(snapshot.clone());
         }
-        if is_last {
-            break;
+        self.state.last = Some(snapshot);
+        Ok(())
+    }
+
+    fn diverged(&self, epoch: usize) -> TrainingError {
+        let good = self.state.best.as_ref().or(self.state.last.as_ref()).cloned();
+        let checkpoint = |good: Snapshot| good.checkpoint(self.task, self.model.graph());
+        TrainingError::Diverged {
+            epoch,
+            step: self.state.step,
+            learning_rate: self.request.spec.learning_rate,
+            last_good: good.map(checkpoint).map(Box::new),
         }
     }
-    Ok(keep(saved, best, spec.checkpoints)
-        .into_iter()
-        .map(|snapshot| snapshot.checkpoint(&graph))
-        .collect())
 }
 
 /// Whether an epoch is one of those evenly spread over the training, for the checkpoints beside the best and the last.
@@ -103,100 +204,50 @@ const fn is_spread(epoch: usize, spec: &TrainerSpec) -> bool {
             > ((epoch - 1).saturating_mul(part)) / spec.epochs
 }
 
-/// The checkpoints to answer with: with room for one only, the best (the last, if nothing was measured).
-fn keep(mut saved: Vec<Snapshot>, best: Option<Snapshot>, most: usize) -> Vec<Snapshot> {
-    if let Some(best) = best {
-        if most == 1 {
-            return vec![best];
-        }
-        saved.retain(|snapshot| snapshot.step != best.step);
-        saved.push(best);
-        saved.sort_by_key(|snapshot| snapshot.step);
-    } else if most == 1 {
-        saved.drain(..saved.len().saturating_sub(1));
+/// What was measured, by the names that checkpoints carry.
+fn named(measured: &Option<Evaluation>) -> BTreeMap<String, f64> {
+    let mut metrics = BTreeMap::new();
+    if let Some(measured) = measured {
+        metrics.insert("validation.loss".to_owned(), measured.loss);
+        let measures = measured.metrics.iter();
+        metrics.extend(measures.map(|(name, value)| (format!("validation.{name}"), *value)));
     }
-    saved
-}
-
-/// The learning rate of a step; see [`ScheduleSpec`] for the formulas.
-fn learning_rate(spec: &TrainerSpec, step: u64, steps: u64, steps_per_epoch: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
-    let progress = step as f64 / steps.max(1) as f64;
-    match spec.schedule {
-        ScheduleSpec::Constant => spec.learning_rate,
-        ScheduleSpec::Cosine => {
-            spec.learning_rate * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * progress))
-        }
-        ScheduleSpec::Step { every, factor } => {
-            let changes = step / steps_per_epoch.max(1) / (every.max(1) as u64);
-            let changes = i32::try_from(changes).unwrap_or(i32::MAX);
-            spec.learning_rate * factor.powi(changes)
-        }
-    }
-}
-
-/// The validation rows, measured.
-#[derive(Clone)]
-struct Measured {
-    logits: Matrix,
-    loss: f64,
-    accuracy: f64,
-}
-
-fn measure(network: &dyn Network, request: &TrainRequest<'_>) -> Option<Measured> {
-    let labels = request.validation.labels;
-    if labels.is_empty() {
-        return None;
-    }
-    let logits = network.logits(request.validation.inputs);
-    let predicted: Vec<u32> =
-        logits.iter_rows().map(|row| metrics::argmax(row).unwrap_or(u32::MAX)).collect();
-    let (correct, n) = metrics::accuracy(&predicted, labels);
-    let loss = metrics::log_loss(&metrics::softmax(&logits), labels);
-    Some(Measured { logits, loss, accuracy: metrics::share(correct, n) })
+    metrics
 }
 
 /// A moment of the training that may become a checkpoint.
-struct Snapshot {
-    step: u64,
-    weights: Weights,
-    progress: Progress,
-    measured: Option<Measured>,
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Snapshot {
+    pub(super) step: u64,
+    pub(super) epoch: usize,
+    pub(super) train_loss: f64,
+    pub(super) weights: Weights,
+    pub(super) measured: Option<Evaluation>,
 }
 
 impl Snapshot {
-    fn new(
-        network: &dyn Network,
-        step: u64,
-        progress: Progress,
-        measured: Option<Measured>,
-    ) -> Self {
-        Self { step, weights: network.weights(), progress, measured }
-    }
-
     /// Whether this is a model at all: every weight is a number, and so is what it makes of the validation rows.
     fn is_finite(&self) -> bool {
-        self.weights.is_finite() && self.measured.as_ref().is_none_or(|now| now.loss.is_finite())
+        let answers =
+            |now: &Evaluation| now.loss.is_finite() && now.answers.first_non_finite().is_none();
+        self.weights.is_finite() && self.measured.as_ref().is_none_or(answers)
     }
 
-    fn loss(&self) -> f64 {
+    pub(super) fn loss(&self) -> f64 {
         self.measured.as_ref().map_or(f64::INFINITY, |measured| measured.loss)
     }
 
-    fn checkpoint(self, graph: &Graph) -> TrainedCheckpoint {
+    fn checkpoint(self, task: &dyn Task, graph: &Graph) -> TrainedCheckpoint {
         #[expect(clippy::cast_precision_loss, reason = "a count of epochs")]
-        let epoch = self.progress.epoch as f64;
-        let mut metrics = BTreeMap::from([
-            ("epoch".to_owned(), epoch),
-            ("train.loss".to_owned(), self.progress.train_loss),
-        ]);
-        let mut validation_logits = Matrix::default();
-        if let Some(measured) = self.measured {
-            metrics.insert("validation.loss".to_owned(), measured.loss);
-            metrics.insert("validation.accuracy".to_owned(), measured.accuracy);
-            validation_logits = measured.logits;
+        let epoch = self.epoch as f64;
+        let mut metrics = named(&self.measured);
+        metrics.insert("epoch".to_owned(), epoch);
+        metrics.insert("train.loss".to_owned(), self.train_loss);
+        TrainedCheckpoint {
+            step: self.step,
+            metrics,
+            onnx: export::onnx(graph, &self.weights, task.answer_name()),
+            validation_answers: self.measured.map_or_else(Matrix::default, |now| now.answers),
         }
-        let onnx = export::onnx(graph, &self.weights);
-        TrainedCheckpoint { step: self.step, metrics, onnx, validation_logits }
     }
 }

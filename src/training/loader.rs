@@ -1,100 +1,182 @@
 //! The data loader: what comes in is checked once, then handed out in batches whose order derives from the seed.
+//!
+//! Batches are read when they are needed. Reading one ahead on another thread was measured to gain nothing: a batch is a
+//! copy of rows in memory, a thousandth of the step that learns from it.
 
+use super::graph::{scales, volume};
+use super::task::Task;
 use super::{Labelled, TrainRequest, TrainingError};
 use crate::domain::chance::Chance;
-use crate::domain::definition::{GraphSpec, OptimizerSpec, ScheduleSpec};
 use crate::domain::ids::CycleNumber;
+use crate::domain::matrix::Matrix;
+use crate::domain::rows::{Rows, RowsError};
 
-/// Whether a request can be trained at all.
-pub(super) fn check(request: &TrainRequest<'_>) -> Result<(), TrainingError> {
-    let spec = request.spec;
-    let positive = "at least 1";
-    let widths: &[usize] = match &spec.graph {
-        GraphSpec::Softmax => &[],
-        GraphSpec::Mlp(widths) => widths,
-    };
-    let momentum = match spec.optimizer {
-        OptimizerSpec::Adam => 0.0,
-        OptimizerSpec::Sgd { momentum } => momentum,
-    };
-    let (every, factor) = match spec.schedule {
-        ScheduleSpec::Constant | ScheduleSpec::Cosine => (1, 1.0),
-        ScheduleSpec::Step { every, factor } => (every, factor),
-    };
-    let settings: [(bool, &'static str, String, &'static str); 10] = [
-        (!widths.contains(&0), "hidden", format!("{widths:?}"), "widths of at least 1"),
-        ((0.0..1.0).contains(&momentum), "momentum", momentum.to_string(), "from 0 to below 1"),
-        (every > 0, "step_every", every.to_string(), positive),
-        (factor > 0.0 && factor <= 1.0, "step_factor", factor.to_string(), "above 0, at most 1"),
-        (spec.patience != Some(0), "patience", "0".to_owned(), positive),
-        (spec.epochs > 0, "epochs", spec.epochs.to_string(), positive),
-        (spec.batch > 0, "batch", spec.batch.to_string(), positive),
-        (spec.checkpoints > 0, "checkpoints", spec.checkpoints.to_string(), positive),
-        (
-            spec.learning_rate.is_finite() && spec.learning_rate > 0.0,
-            "learning_rate",
-            spec.learning_rate.to_string(),
-            "a number above 0",
-        ),
-        (
-            spec.weight_decay.is_finite() && spec.weight_decay >= 0.0,
-            "weight_decay",
-            spec.weight_decay.to_string(),
-            "a number of at least 0",
-        ),
-    ];
-    for (holds, key, value, limit) in settings {
-        if !holds {
-            return Err(TrainingError::Setting { key, value, limit });
+/// How many rows are read at a time where all are looked at.
+pub(super) const PIECE: usize = 256;
+
+/// Some samples with their labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// One row a sample.
+    pub inputs: Matrix,
+    /// One label a row, as numbers.
+    pub labels: Matrix,
+}
+
+/// Hands out the training rows.
+pub(super) struct DataLoader<'a> {
+    rows: Labelled<'a>,
+    seed: u64,
+    size: usize,
+}
+
+impl<'a> DataLoader<'a> {
+    /// Batches of `size` rows.
+    pub(super) const fn new(rows: Labelled<'a>, size: usize, seed: u64) -> Self {
+        Self { rows, seed, size }
+    }
+
+    /// The row numbers of each batch of an epoch, every row once, in an order that derives from (seed, epoch, row).
+    pub(super) fn order(&self, epoch: usize) -> Vec<Vec<usize>> {
+        let purpose = format!("order of epoch {epoch}");
+        let chance = Chance { seed: self.seed, cycle: CycleNumber(0), purpose: &purpose };
+        let rows = 0..self.rows.labels.rows();
+        let mut order: Vec<(u64, usize)> =
+            rows.map(|row| (chance.draw(&row.to_string()), row)).collect();
+        order.sort_unstable();
+        let batches = order.chunks(self.size.max(1));
+        batches.map(|batch| batch.iter().map(|(_, row)| *row).collect()).collect()
+    }
+
+    /// The batch of these rows, as the task wants to see them in this epoch.
+    pub(super) fn batch(
+        &self,
+        rows: &[usize],
+        epoch: usize,
+        task: &dyn Task,
+    ) -> Result<Batch, RowsError> {
+        let width = self.rows.inputs.cols();
+        let mut inputs = Vec::with_capacity(rows.len().saturating_mul(width));
+        for &row in rows {
+            inputs.extend_from_slice(&self.rows.inputs.read(row..row + 1)?);
         }
+        let labels = self.rows.labels.select_rows(rows);
+        let (label_width, mut labels) = (labels.cols(), labels.data().to_vec());
+        let purpose = format!("augmentation in epoch {epoch}");
+        let chance = Chance { seed: self.seed, cycle: CycleNumber(0), purpose: &purpose };
+        let pairs = inputs.chunks_mut(width.max(1)).zip(labels.chunks_mut(label_width.max(1)));
+        for ((sample, label), row) in pairs.zip(rows) {
+            task.augment(sample, label, &chance, *row);
+        }
+        Ok(Batch {
+            inputs: Matrix::new(rows.len(), width, inputs).unwrap_or_default(),
+            labels: Matrix::new(rows.len(), label_width, labels).unwrap_or_default(),
+        })
     }
-    if request.classes < 2 {
-        return Err(TrainingError::Classes { classes: request.classes });
-    }
-    if request.shape.contains(&0) {
-        return Err(TrainingError::Shape { shape: request.shape.to_vec() });
-    }
-    if request.train.labels.is_empty() {
+}
+
+/// Whether rows and labels are what a task can learn from.
+pub(super) fn check(task: &dyn Task, request: &TrainRequest<'_>) -> Result<(), TrainingError> {
+    if request.train.labels.rows() == 0 {
         return Err(TrainingError::NoSamples);
     }
-    check_rows("train", &request.train, request)?;
-    check_rows("validation", &request.validation, request)
+    let graph = task.net()?;
+    let shape = graph.shape_of(graph.input());
+    if volume(shape) == 0 {
+        return Err(TrainingError::Shape { shape: shape.to_vec() });
+    }
+    for (what, rows) in [("train", &request.train), ("validation", &request.validation)] {
+        check_rows(what, rows, task, shape)?;
+    }
+    Ok(())
 }
 
 fn check_rows(
     what: &'static str,
     rows: &Labelled<'_>,
-    request: &TrainRequest<'_>,
+    task: &dyn Task,
+    shape: &[usize],
 ) -> Result<(), TrainingError> {
     let (inputs, labels) = (rows.inputs, rows.labels);
-    if inputs.rows() != labels.len() {
-        return Err(TrainingError::Labels { what, rows: inputs.rows(), labels: labels.len() });
+    if inputs.rows() != labels.rows() {
+        return Err(TrainingError::Labels { what, rows: inputs.rows(), labels: labels.rows() });
     }
-    // More values than can be counted are more than any row has.
-    let expected =
-        request.shape.iter().fold(1, |product: usize, &side| product.saturating_mul(side));
-    if !labels.is_empty() && inputs.cols() != expected {
-        let shape = request.shape.to_vec();
+    if labels.rows() == 0 {
+        return Ok(());
+    }
+    let expected = volume(shape);
+    if inputs.cols() != expected {
+        let shape = shape.to_vec();
         return Err(TrainingError::Width { what, found: inputs.cols(), expected, shape });
     }
-    let classes = request.classes;
-    if let Some((row, &label)) =
-        labels.iter().enumerate().find(|(_, label)| **label as usize >= classes)
-    {
-        return Err(TrainingError::Class { what, row, label, classes });
+    let (found, expected) = (labels.cols(), task.label_width());
+    if found != expected {
+        return Err(TrainingError::LabelWidth { what, found, expected });
     }
-    match inputs.first_non_finite() {
-        Some((row, column)) => Err(TrainingError::NonFinite { what, row, column }),
-        None => Ok(()),
+    for (row, label) in labels.iter_rows().enumerate() {
+        task.check(label).map_err(|reason| TrainingError::Label { what, row, reason })?;
     }
+    each_piece(inputs, |first, values| {
+        let broken = values.iter().position(|value| !value.is_finite());
+        broken.map_or(Ok(()), |place| {
+            let (row, column) = (first + place / inputs.cols(), place % inputs.cols());
+            Err(TrainingError::NonFinite { what, row, column })
+        })
+    })
 }
 
-/// The row numbers of each batch of an epoch, every row once, in an order that derives from (seed, epoch, row).
-pub(super) fn batches(rows: usize, size: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
-    let purpose = format!("order of epoch {epoch}");
-    let chance = Chance { seed, cycle: CycleNumber(0), purpose: &purpose };
-    let mut order: Vec<(u64, usize)> =
-        (0..rows).map(|row| (chance.draw(&row.to_string()), row)).collect();
-    order.sort_unstable();
-    order.chunks(size.max(1)).map(|batch| batch.iter().map(|(_, row)| *row).collect()).collect()
+/// All rows, a piece at a time, with the number of its first.
+fn each_piece(
+    rows: &dyn Rows,
+    mut look: impl FnMut(usize, &[f32]) -> Result<(), TrainingError>,
+) -> Result<(), TrainingError> {
+    for first in (0..rows.rows()).step_by(PIECE) {
+        look(first, &rows.read(first..first + PIECE)?)?;
+    }
+    Ok(())
+}
+
+/// Mean and standard deviation of many samples: of each channel of an image, else of each value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moments {
+    /// The means.
+    pub mean: Vec<f64>,
+    /// The standard deviations, dividing by the number of values.
+    pub deviation: Vec<f64>,
+}
+
+impl Moments {
+    /// The moments of rows that hold samples of `shape`, in two passes.
+    ///
+    /// # Errors
+    /// [`TrainingError::Rows`] if they cannot be read; [`TrainingError::Width`] if they are not of that shape.
+    pub fn of(rows: &dyn Rows, shape: &[usize]) -> Result<Self, TrainingError> {
+        let (width, groups) = (volume(shape), scales(shape));
+        if rows.cols() != width || width == 0 || rows.rows() == 0 {
+            let (found, shape) = (rows.cols(), shape.to_vec());
+            return Err(TrainingError::Width { what: "train", found, expected: width, shape });
+        }
+        let each = width / groups;
+        #[expect(clippy::cast_precision_loss, reason = "a count of values")]
+        let count = (rows.rows() as f64) * each as f64;
+        let mut mean = vec![0.0; groups];
+        let mut deviation = vec![0.0; groups];
+        let sum = |sums: &mut [f64], term: &dyn Fn(usize, f64) -> f64| {
+            each_piece(rows, |_, values| {
+                for row in values.chunks(width) {
+                    let channels = row.chunks(each).zip(sums.iter_mut()).enumerate();
+                    for (place, (channel, sum)) in channels {
+                        *sum += channel.iter().map(|&x| term(place, f64::from(x))).sum::<f64>();
+                    }
+                }
+                Ok(())
+            })
+        };
+        sum(&mut mean, &|_, x| x)?;
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        let off = |place: usize, x: f64| x - mean.get(place).copied().unwrap_or(0.0);
+        sum(&mut deviation, &|place, x| off(place, x) * off(place, x))?;
+        deviation.iter_mut().for_each(|sum| *sum = (*sum / count).sqrt());
+        Ok(Self { mean, deviation })
+    }
 }

@@ -504,6 +504,7 @@ fn trainer(reader: &mut Reader<'_>) -> TrainerSpec {
             .unwrap_or(0.0),
         patience: reader.whole(("trainer", "patience"), 1..=COUNT_MAX),
         checkpoints: reader.whole(("trainer", "checkpoints"), 1..=1_000).unwrap_or(3),
+        ..TrainerSpec::default()
     }
 }
 

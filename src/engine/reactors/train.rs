@@ -7,7 +7,9 @@ use crate::domain::command::Command;
 use crate::domain::event::{Checkpoint, Trained};
 use crate::domain::matrix::Matrix;
 use crate::engine::reactor::{Reactor, Step, StepError};
-use crate::training::{self, Labelled, TrainRequest, TrainedCheckpoint, TrainingError};
+use crate::training::{
+    self, Labelled, TaskRequest, TrainRequest, TrainedCheckpoint, TrainingError,
+};
 use std::ops::ControlFlow;
 
 /// The largest difference allowed between a logit of the trained weights and of the exported file, relative to the
@@ -27,16 +29,30 @@ impl Reactor for Train {
         let validation = step.pool.gather(&validation_set.rows).map_err(StepError::permanent)?;
         let cycle = step.cycle().cycle;
         let seed = step.definition.run.seed;
+        let (targets, validation_targets) = (targets(&labels), targets(&validation_labels));
+        let train = Labelled { inputs: &inputs, labels: &targets };
         let request = TrainRequest {
+            spec: &step.definition.trainer,
+            train,
+            validation: Labelled { inputs: &validation, labels: &validation_targets },
+            seed: Chance { seed, cycle, purpose: "training" }.draw(""),
+            resume: None,
+        };
+        let task = training::built_in(&TaskRequest {
+            task: step.definition.run.task,
             spec: &step.definition.trainer,
             shape: step.pool.shape(),
             classes: step.pool.classes().len(),
-            train: Labelled { inputs: &inputs, labels: &labels },
-            validation: Labelled { inputs: &validation, labels: &validation_labels },
-            seed: Chance { seed, cycle, purpose: "training" }.draw(""),
-        };
-        let saved = training::train(&request, &mut |progress| {
-            step.progress(progress.epoch as u64, progress.epochs as u64);
+            train,
+        })
+        .map_err(StepError::permanent)?;
+        for remark in training::remarks(&*task, &request) {
+            step.remark(remark);
+        }
+        let saved = training::train(&*task, &request, &mut |progress| {
+            if progress.state.is_some() {
+                step.progress(progress.epoch as u64, progress.epochs as u64);
+            }
             if step.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .map_err(|error| {
@@ -68,6 +84,13 @@ impl Reactor for Train {
     }
 }
 
+/// One class a row, as the trainer takes labels.
+fn targets(classes: &[u32]) -> Matrix {
+    #[expect(clippy::cast_precision_loss, reason = "the index of a class")]
+    let data = classes.iter().map(|&class| class as f32).collect();
+    Matrix::new(classes.len(), 1, data).unwrap_or_default()
+}
+
 /// Runs the exported file over the validation samples and compares it with the trained weights. The checkpoint's
 /// validation metrics are then those of the file, because the file is what will serve.
 fn check_export(
@@ -81,7 +104,7 @@ fn check_export(
         load(path, &step.definition, &step.pool, step.install).map_err(StepError::permanent)?;
     let predictions = predictor.predict(validation).map_err(StepError::permanent)?;
     let served = &predictions.logits;
-    let trained = &checkpoint.validation_logits;
+    let trained = &checkpoint.validation_answers;
     let difference = served
         .data()
         .iter()
