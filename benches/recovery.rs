@@ -15,11 +15,12 @@ use gleaner::domain::definition::Definition;
 use gleaner::domain::digest::Digest;
 use gleaner::domain::event::{
     Annotated, Annotation, Arm, BatchSelected, Candidate, Checkpoint, CycleEnded, CycleStarted,
-    Event, KpiChecked, KpiStage, Label, ModelSelected, Pick, RunStarted, Trained,
+    Event, KpiChecked, KpiStage, ModelSelected, Pick, RunStarted, Trained,
 };
 use gleaner::domain::ids::{CycleId, CycleNumber, EventId, JobId, Revision, RunId};
 use gleaner::domain::job::{JobKind, NewJob};
 use gleaner::domain::kpi::{Basis, Interval, Verdict};
+use gleaner::domain::label::Label;
 use gleaner::domain::state::Run;
 use gleaner::domain::time::Timestamp;
 use gleaner::engine::Engine;

@@ -31,6 +31,7 @@ pub mod reactor;
 pub mod reactors;
 mod spool;
 pub mod status;
+mod unfinished;
 
 use crate::artifacts::Artifacts;
 use crate::data_selector::{Memory, Strategy};

@@ -12,7 +12,6 @@ use crate::inference::{
     self, AUTOMATIC, DEFAULT_BATCH, InferenceError, InstallPolicy, LoadOptions, Predictions,
     Predictor, Scores,
 };
-use crate::metrics;
 use crate::pool::Pool;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -196,17 +195,4 @@ pub(in crate::engine) fn check_backbone(
     };
     inference::load(&options)?.predict(&pool.gather(&[0])?)?;
     Ok(())
-}
-
-/// How many predictions are right, and of how many.
-pub(super) fn correct(predictions: &Predictions, labels: &[u32]) -> (u64, u64) {
-    // Scores are finite and there are classes, so every row has a highest one.
-    let predicted: Vec<u32> = predictions.logits.iter_rows().filter_map(metrics::argmax).collect();
-    metrics::accuracy(&predicted, labels)
-}
-
-/// Accuracy and mean log loss: the metrics `validation.accuracy` and `validation.loss`.
-pub(super) fn quality(predictions: &Predictions, labels: &[u32]) -> (f64, f64) {
-    let (correct, n) = correct(predictions, labels);
-    (metrics::share(correct, n), metrics::log_loss(&predictions.probabilities(), labels))
 }
