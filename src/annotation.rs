@@ -7,6 +7,9 @@
 //! | `oracle` | a labelled data set plays the annotator |
 //! | [`votes`] | who said which class of which sample, checked and in order |
 //! | [`agreement`] | how far annotators agree: Cohen's kappa for two, Fleiss' for several |
+//! | [`majority`] | consensus where every vote weighs the same |
+//! | [`dawid_skene`] | consensus by how reliable each annotator proves to be |
+//! | [`square`] | a table of classes by classes, which some of these answer with |
 //! | [`error`] | why label quality could not be worked out |
 //!
 //! The label quality parts are pure functions: classes are numbers from 0, samples and annotators go by name, and the order
@@ -14,8 +17,11 @@
 //! for these.
 
 pub mod agreement;
+pub mod dawid_skene;
 pub mod error;
+pub mod majority;
 mod oracle;
+pub mod square;
 pub mod votes;
 
 pub use oracle::{AnnotationError, oracle};
