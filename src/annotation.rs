@@ -9,6 +9,7 @@
 //! | [`agreement`] | how far annotators agree: Cohen's kappa for two, Fleiss' for several |
 //! | [`majority`] | consensus where every vote weighs the same |
 //! | [`dawid_skene`] | consensus by how reliable each annotator proves to be |
+//! | [`suspicious`] | labels that a model has reason to doubt (confident learning) |
 //! | [`square`] | a table of classes by classes, which some of these answer with |
 //! | [`error`] | why label quality could not be worked out |
 //!
@@ -22,6 +23,7 @@ pub mod error;
 pub mod majority;
 mod oracle;
 pub mod square;
+pub mod suspicious;
 pub mod votes;
 
 pub use oracle::{AnnotationError, oracle};
