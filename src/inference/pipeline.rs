@@ -41,7 +41,7 @@ impl Pipeline<'_> {
     /// the number of the first row, and what the model says about it and the rows after it, one batch or several. Break if `sink` or `stop` ended it early.
     ///
     /// # Errors
-    /// The first error in the order of the rows, which are numbered as `source` numbers them; only rows before it have
+    /// The first error in the order of the rows, which are numbered as `source` numbers them; what came before it has
     /// been handed on.
     pub fn run(
         &self,
@@ -194,20 +194,38 @@ impl<'a> Shared<'a> {
                 continue;
             };
             drop(state);
-            let rows = self.rows(&piece);
             let begun = now();
-            let answer = values.unwrap_or_else(|| self.read(&piece)).and_then(|values| {
-                predictor
-                    .predict_values(rows.len(), &values, self.batch)
-                    .map_err(|error| error.renumbered(|row| rows.start.saturating_add(row)))
-            });
+            let answer = self.run(predictor, &piece, values);
             if begun.elapsed() < WORTH_WAKING {
                 batches = (2 * batches).min(most);
             }
-            state = self.lock();
-            state.done.insert(piece.start, (piece.end, answer));
+            if answer.is_ok() || piece.len() == 1 {
+                state = self.lock();
+                state.done.insert(piece.start, (piece.end, answer));
+            } else {
+                // One after the other, so that what comes before the error is handed on.
+                let alone =
+                    |batch| (batch, (batch + 1, self.run(predictor, &(batch..batch + 1), None)));
+                let answers: Vec<_> = piece.clone().map(alone).collect();
+                state = self.lock();
+                state.under_way += piece.len() - 1;
+                state.done.extend(answers);
+            }
             self.changed.notify_all();
         }
+    }
+
+    fn run(
+        &self,
+        predictor: &mut dyn Predictor,
+        piece: &Range<usize>,
+        values: Option<Read<'a>>,
+    ) -> Result<Predictions, InferenceError> {
+        let rows = self.rows(piece);
+        let values = values.unwrap_or_else(|| self.read(piece))?;
+        predictor
+            .predict_values(rows.len(), &values, self.batch)
+            .map_err(|error| error.renumbered(|row| rows.start.saturating_add(row)))
     }
 
     fn deliver(

@@ -214,7 +214,7 @@ fn bad_overrides_are_problems_too() {
         (
             "model_selector.criterion",
             "validation.acuracy",
-            "model_selector.criterion: \"validation.acuracy\" is not one of validation.accuracy, validation.loss; did you mean \"validation.accuracy\"?",
+            "model_selector.criterion: there is no metric `acuracy`, did you mean `accuracy`?; there are accuracy, balanced_accuracy, macro_f1, micro_f1, precision, recall, log_loss, calibration_error, mean_iou, rmse, mae",
         ),
         (
             "annotator.kind",
