@@ -3,9 +3,10 @@
 //! A measure is worked out from sums over samples (counts, losses), so a resample only adds the sums up again, each
 //! sample as often as it was drawn. Knows neither metrics nor models.
 //!
-//! B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, for the method; T. C. Hesterberg (2015), "What
-//! teachers should know about the bootstrap", The American Statistician 69, 371-386, for the ends, which are moved out as
-//! far as Student's t lies outside the normal distribution: plain percentiles are too narrow for few samples.
+//! B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, for the method; T. C. Hesterberg (2015),
+//! "What teachers should know about the bootstrap", The American Statistician 69, 371-386, for the ends, which are
+//! moved out as far as Student's t lies outside the normal distribution: plain percentiles are too narrow for few
+//! samples.
 
 use super::quantile::{normal_cdf, student_quantile};
 use crate::domain::chance::Chance;
@@ -80,8 +81,8 @@ fn add(sums: &mut [f64], sample: &[(usize, f64)], weight: f64) {
     }
 }
 
-/// The values of a measure over `resamples` resamples of `n` samples, ascending. `value` is told how often each sample was
-/// drawn; a resample on which it cannot be measured is left out.
+/// The values of a measure over `resamples` resamples of `n` samples, ascending. `value` is told how often each sample
+/// was drawn; a resample on which it cannot be measured is left out.
 pub(super) fn distribution(
     n: usize,
     resamples: usize,
@@ -116,7 +117,8 @@ fn draw(key: u64, weights: &mut [u32]) {
     }
 }
 
-/// A uniform number for each `counter` under a `key` that was drawn by [`Chance`]; a hash each would take most of the time.
+/// A uniform number for each `counter` under a `key` that was drawn by [`Chance`]; a hash each would take most of the
+/// time.
 ///
 /// SplitMix64: G. L. Steele, D. Lea and C. H. Flood (2014), "Fast splittable pseudorandom number generators", OOPSLA.
 pub(super) const fn number(key: u64, counter: u64) -> u64 {

@@ -31,8 +31,8 @@ pub struct Measured {
     pub n: u64,
     /// The metric by class, in the order of the classes; `None` for a class on which it cannot be measured, because no
     /// sample has it (precision: because none is given it). Accuracy and balanced accuracy: the class's recall (in
-    /// multi-label: how often it is judged rightly); F1, precision, recall, intersection over union: the class's own, of
-    /// two classes both; log loss: the mean over the class's labels. Empty for what is not made of classes.
+    /// multi-label: how often it is judged rightly); F1, precision, recall, intersection over union: the class's own,
+    /// of two classes both; log loss: the mean over the class's labels. Empty for what is not made of classes.
     pub per_class: Vec<Option<f64>>,
 }
 
@@ -141,9 +141,10 @@ pub enum MetricError {
     /// Samples on which the metric has no value.
     #[error(
         "{metric} cannot be measured on these {n} samples: {}",
-        match metric {
-            Metric::Precision(_) => "the model gives none of them the class with so high a probability; lower the threshold or label more",
-            _ => "none of them has the class; label more",
+        if matches!(metric, Metric::Precision(_)) {
+            "the model gives none of them the class with so high a probability; lower the threshold or label more"
+        } else {
+            "none of them has the class; label more"
         }
     )]
     Undefined {
@@ -169,10 +170,10 @@ const fn name(task: Task) -> &'static str {
 /// classification and, over the classes of each pixel, for segmentation; sigmoid for multi-label), plain values for
 /// regression. `labels` has a row for each sample, [`Task::label_width`] numbers wide.
 ///
-/// What is given a class: the class of the highest probability, the first of equals; in multi-label each class from
-/// 0.5 on; for precision and recall each class from the threshold on. Means over classes leave out a class that cannot be
-/// measured. Classes that never occur, or samples of one class only, are no error: [`Measured::per_class`] names them, and
-/// the interval allows for anything there.
+/// What is given a class: the class of the highest probability, the first of equals; in multi-label each class from 0.5
+/// on; for precision and recall each class from the threshold on. Means over classes leave out a class that cannot be
+/// measured. Classes that never occur, or samples of one class only, are no error: [`Measured::per_class`] names them,
+/// and the interval allows for anything there.
 ///
 /// F1 is `2 hits / (labels + given)`, intersection over union `hits / (labels + given - hits)`, both over all samples
 /// together. The calibration error is `sum over 15 equal bins of |confidence - right| / n` of the winning class (in
@@ -182,9 +183,9 @@ const fn name(task: Task) -> &'static str {
 /// The interval is Wilson's where samples are plainly right or wrong (accuracy and micro F1 of classification, accuracy
 /// of multi-label). Else it is a bootstrap of 1,000 resamples of whole samples, the calibration error's mirrored at the
 /// value (Efron and Tibshirani's basic interval), because resampling adds to it what chance added before. A bootstrap
-/// knows nothing of mistakes that were not seen, so that all right would give an interval without width; hence means over
-/// classes also hold the interval that their classes' Wilson intervals make together, and where all resamples agree
-/// Wilson's of the samples stands in (the whole range, where a metric is no share).
+/// knows nothing of mistakes that were not seen, so that all right would give an interval without width; hence means
+/// over classes also hold the interval that their classes' Wilson intervals make together, and where all resamples
+/// agree Wilson's of the samples stands in (the whole range, where a metric is no share).
 ///
 /// # Errors
 ///
