@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::bootstrap::{number, unit};
+use crate::metrics::measure;
 use quickcheck::{TestResult, quickcheck};
 
 const SETTINGS: Settings = Settings { confidence: 0.95, seed: 11 };
@@ -127,9 +128,7 @@ fn two_models_are_compared_by_any_metric() {
         assert!(!same.is_real(0.5) && same.wins + same.losses == 0, "{metric}: {same:?}");
     }
     let value = |answers| {
-        super::super::measure(Metric::MacroF1, Task::Classification, 3, answers, &labels, SETTINGS)
-            .unwrap()
-            .value
+        measure(Metric::MacroF1, Task::Classification, 3, answers, &labels, SETTINGS).unwrap().value
     };
     near(of(Metric::MacroF1, &good, &bad).difference, value(&good) - value(&bad), 1e-12);
     let other = Matrix::new(1, 3, vec![0.2; 3]).unwrap();
