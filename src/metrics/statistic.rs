@@ -321,7 +321,10 @@ impl<'a> Case<'a> {
                 let (parts, wholes) = sums.split_at_checked(sums.len() / 2)?;
                 ratio(parts.iter().sum(), wholes.iter().sum())
             }
-            Metric::Rmse => ratio(*sums.first()?, *sums.get(1)?).map(f64::sqrt),
+            Metric::Rmse => {
+                // Sums that a sample was taken from again may be a rounding below 0.
+                ratio(sums.first()?.max(0.0), *sums.get(1)?).map(f64::sqrt)
+            }
             Metric::CalibrationError => {
                 let (confident, rest) = sums.split_at_checked(BINS)?;
                 let (right, all) = rest.split_at_checked(BINS)?;
