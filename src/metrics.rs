@@ -1,7 +1,7 @@
 //! Measures of a model: values in, numbers out, each with its source.
 //!
-//! Knows neither models nor where samples come from, only answers and labels. It does not decide whether a number is good
-//! enough: that is [`crate::domain::kpi`]. Which metrics there are stands in [`crate::domain::metric`].
+//! Knows neither models nor where samples come from, only answers and labels. It does not decide whether a number is
+//! good enough: that is [`crate::domain::kpi`]. Which metrics there are stands in [`crate::domain::metric`].
 //!
 //! | question | file |
 //! |---|---|

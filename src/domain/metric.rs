@@ -12,8 +12,8 @@
 //! | `mean_iou` | segmentation | the mean of the classes' intersection over union |
 //! | `rmse`, `mae` | regression | the root of the mean squared error; the mean absolute error |
 //!
-//! Precision and recall of two classes (`multi_label` aside) are those of class 1, the second; of more, the mean over classes,
-//! each against the rest. Without a threshold they are at 0.5.
+//! Precision and recall of two classes (`multi_label` aside) are those of class 1, the second; of more, the mean over
+//! classes, each against the rest. Without a threshold they are at 0.5.
 
 use super::definition::Direction;
 use super::nearest::nearest;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-/// Cohen's kappa of two series of classes: `(observed - expected) / (1 - expected)` agreement; 1 where they always agree, 0
-/// where they agree as often as chance would have it. `None` where it has no meaning: nothing to compare, series of
-/// different lengths, or one and the same class throughout.
+/// Cohen's kappa of two series of classes: `(observed - expected) / (1 - expected)` agreement; 1 where they always
+/// agree, 0 where they agree as often as chance would have it. `None` where it has no meaning: nothing to compare,
+/// series of different lengths, or one and the same class throughout.
 ///
-/// J. Cohen (1960), "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20, 37-46.
+/// J. Cohen (1960), "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20,
+/// 37-46.
 ///
 /// Between what two successive models say of a fixed set of unlabelled samples it tells when more labels stop changing
 /// anything: M. Bloodgood and K. Vijay-Shanker (2009), "A method for stopping active learning based on stabilizing
-/// predictions and the need for user-adjustable stopping", CoNLL, who stop when the mean of the last three is at least 0.99.
+/// predictions and the need for user-adjustable stopping", CoNLL, who stop when the mean of the last three is at least
+/// 0.99.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
 pub fn kappa(first: &[u32], second: &[u32]) -> Option<f64> {

@@ -3,11 +3,12 @@
 //! A measure is worked out from sums over samples (counts, losses), so a resample only adds the sums up again, each
 //! sample as often as it was drawn. Knows neither metrics nor models.
 //!
-//! B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, for the method; T. C. Hesterberg (2015), "What
-//! teachers should know about the bootstrap", The American Statistician 69, 371-386, for the ends, which are moved out as
-//! far as Student's t lies outside the normal distribution: plain percentiles are too narrow for few samples.
+//! B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, for the method; T. C. Hesterberg (2015),
+//! "What teachers should know about the bootstrap", The American Statistician 69, 371-386, for the ends, which are
+//! moved out as far as Student's t lies outside the normal distribution: plain percentiles are too narrow for few
+//! samples.
 
-use super::quantile::{normal_cdf, student_quantile};
+use super::quantile::{normal_cdf, normal_quantile, student_quantile};
 use crate::domain::chance::Chance;
 use crate::domain::ids::CycleNumber;
 use crate::domain::kpi::Interval;
@@ -55,6 +56,16 @@ impl Sums {
         sums
     }
 
+    /// The sums of all samples but one, each one in turn.
+    pub(super) fn all_but_one(&self) -> impl Iterator<Item = Vec<f64>> {
+        let totals = self.totals();
+        self.samples().map(move |sample| {
+            let mut sums = totals.clone();
+            add(&mut sums, sample, -1.0);
+            sums
+        })
+    }
+
     /// The sums, each sample once.
     pub(super) fn totals(&self) -> Vec<f64> {
         let mut sums = Vec::new();
@@ -80,8 +91,8 @@ fn add(sums: &mut [f64], sample: &[(usize, f64)], weight: f64) {
     }
 }
 
-/// The values of a measure over `resamples` resamples of `n` samples, ascending. `value` is told how often each sample was
-/// drawn; a resample on which it cannot be measured is left out.
+/// The values of a measure over `resamples` resamples of `n` samples, ascending. `value` is told how often each sample
+/// was drawn; a resample on which it cannot be measured is left out.
 pub(super) fn distribution(
     n: usize,
     resamples: usize,
@@ -116,7 +127,8 @@ fn draw(key: u64, weights: &mut [u32]) {
     }
 }
 
-/// A uniform number for each `counter` under a `key` that was drawn by [`Chance`]; a hash each would take most of the time.
+/// A uniform number for each `counter` under a `key` that was drawn by [`Chance`]; a hash each would take most of the
+/// time.
 ///
 /// SplitMix64: G. L. Steele, D. Lea and C. H. Flood (2014), "Fast splittable pseudorandom number generators", OOPSLA.
 pub(super) const fn number(key: u64, counter: u64) -> u64 {
@@ -135,16 +147,55 @@ pub(super) fn unit(key: u64, counter: u64) -> f64 {
 /// The interval between the percentiles of `values` (ascending), which were measured on resamples of `n` samples.
 /// `None` without values.
 pub(super) fn percentiles(values: &[f64], n: usize, confidence: f64) -> Option<Interval> {
-    let tail = tail(n, confidence);
+    let tail = normal_cdf(-reach(n, confidence));
     Some(Interval { low: percentile(values, tail)?, high: percentile(values, 1.0 - tail)? })
 }
 
-/// The share left out at each end.
+/// The interval between percentiles that are moved for a measure that is biased, or whose spread grows with its value, as
+/// that of losses does: `value` is the measure of the samples, `without` what it is without each of them in turn.
+/// `None` without values.
+///
+/// B. Efron (1987), "Better bootstrap confidence intervals", Journal of the American Statistical Association 82, 171-185
+/// (BCa).
+#[expect(clippy::cast_precision_loss, reason = "counts of samples and resamples")]
+pub(super) fn accelerated(
+    values: &[f64],
+    value: f64,
+    without: &[f64],
+    confidence: f64,
+) -> Option<Interval> {
+    let below = values.partition_point(|found| *found < value);
+    let up_to = values.partition_point(|found| *found <= value);
+    // Half a resample at each end, so that the bias stays finite.
+    let share = ((below + up_to) as f64 / 2.0 + 0.5) / (values.len() as f64 + 1.0);
+    let bias = normal_quantile(share);
+    let mean = without.iter().sum::<f64>() / without.len().max(1) as f64;
+    let (squares, cubes) = without.iter().fold((0.0, 0.0), |(squares, cubes), found| {
+        let away = mean - found;
+        (squares + away * away, cubes + away * away * away)
+    });
+    let growth = if squares > 0.0 { cubes / (6.0 * squares * squares.sqrt()) } else { 0.0 };
+    let reach = reach(without.len(), confidence);
+    let end = |reach: f64| {
+        let moved = bias + reach;
+        let slowed = 1.0 - growth * moved;
+        // Past the pole the end is as far out as can be.
+        let p = if slowed > 0.0 {
+            normal_cdf(bias + moved / slowed)
+        } else {
+            f64::from(u8::from(moved > 0.0))
+        };
+        percentile(values, p)
+    };
+    Some(Interval { low: end(-reach)?, high: end(reach)? })
+}
+
+/// How many standard errors an interval reaches to each side.
 #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
-fn tail(n: usize, confidence: f64) -> f64 {
+fn reach(n: usize, confidence: f64) -> f64 {
     let freedom = n.saturating_sub(1).max(1);
     let widened = (n.max(2) as f64 / freedom as f64).sqrt();
-    normal_cdf(widened * student_quantile(0.5 - confidence / 2.0, freedom))
+    widened * student_quantile(0.5 + confidence / 2.0, freedom)
 }
 
 /// The value below which a share `p` of `values` (ascending) lies, the `p (k + 1)`-th of `k`, interpolated.
@@ -210,8 +261,27 @@ mod tests {
         assert_eq!(percentile(&[1.0, 2.0], 0.5), Some(1.5));
         assert_eq!(percentile(&[f64::INFINITY; 2], 0.5), Some(f64::INFINITY));
         assert_eq!(percentile(&[], 0.5), None);
-        assert!(tail(5, 0.95) < tail(50, 0.95) && tail(50, 0.95) < 0.025);
-        assert!((tail(1_000_000, 0.95) - 0.025).abs() < 1e-6);
+        assert!(reach(5, 0.95) > reach(50, 0.95) && reach(50, 0.95) > 1.96);
+        assert!((reach(1_000_000, 0.95) - 1.959_964).abs() < 1e-5);
+    }
+
+    /// A measure without bias or skew needs no moving; a skewed one is moved towards its long side.
+    #[test]
+    fn an_interval_is_moved_only_where_the_measure_asks_for_it() {
+        let values: Vec<f64> = (1..=999).map(f64::from).collect();
+        let even: Vec<f64> = (0..40).map(f64::from).collect();
+        let plain = percentiles(&values, 40, 0.95).unwrap();
+        let same = accelerated(&values, 500.0, &even, 0.95).unwrap();
+        assert!(
+            (same.low - plain.low).abs() < 2.0 && (same.high - plain.high).abs() < 2.0,
+            "{same:?}"
+        );
+        let skewed: Vec<f64> = (0..40).map(|i| -f64::from(i * i * i)).collect();
+        let moved = accelerated(&values, 500.0, &skewed, 0.95).unwrap();
+        assert!(moved.low > plain.low && moved.high > plain.high, "{moved:?}");
+        let biased = accelerated(&values, 400.0, &even, 0.95).unwrap();
+        assert!(biased.low < plain.low && biased.high < plain.high, "{biased:?}");
+        assert_eq!(accelerated(&[], 0.0, &[], 0.95), None);
     }
 
     quickcheck! {

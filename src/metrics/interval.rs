@@ -70,9 +70,9 @@ pub(super) fn mean_of_shares(mean: f64, parts: &[Part]) -> Interval {
 /// The interval of the difference of two shares of the same `n` samples, where `wins` of them are right for the first
 /// only and `losses` for the second only.
 ///
-/// D. G. Bonett and R. M. Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based
-/// on paired data", Journal of Educational and Behavioral Statistics 37, 479-488: one more win, one more loss and two
-/// more samples, so that it does not shrink to a point without wins and losses.
+/// D. G. Bonett and R. M. Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions
+/// based on paired data", Journal of Educational and Behavioral Statistics 37, 479-488: one more win, one more loss and
+/// two more samples, so that it does not shrink to a point without wins and losses.
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
 pub(super) fn paired_difference(wins: u64, losses: u64, n: u64, confidence: f64) -> Interval {
     let z = normal_quantile(0.5 + confidence / 2.0);

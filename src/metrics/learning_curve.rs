@@ -1,8 +1,8 @@
 //! How a model's quality grows with labels, and how many labels a quality takes.
 //!
 //! Errors fall as a power of the number of labels, towards what no number of labels removes: J. Hestness et al., "Deep
-//! learning scaling is predictable, empirically", arXiv 1712.00409. Three points are the least that tell anything, and a
-//! curve read beyond its points is a guess; so every answer has an interval, or says why there is none.
+//! learning scaling is predictable, empirically", arXiv 1712.00409. Three points are the least that tell anything, and
+//! a curve read beyond its points is a guess; so every answer has an interval, or says why there is none.
 
 use super::bootstrap::{RESAMPLES, chance, percentile, unit};
 use super::measure::Settings;
@@ -28,7 +28,8 @@ pub struct Point {
     pub measured: u64,
 }
 
-/// `error(n) = a (n / n_0)^-b + c`, where `n_0` is the least number of labels and the error of a share is 1 less the share.
+/// `error(n) = a (n / n_0)^-b + c`, where `n_0` is the least number of labels and the error of a share is 1 less the
+/// share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     direction: Direction,
@@ -125,8 +126,8 @@ pub enum CannotTell {
 }
 
 impl Curve {
-    /// The curve nearest to the points: least squares over 200 powers between 0.05 and 4, the other two numbers solved for
-    /// each and kept at or above 0 (G. H. Golub and V. Pereyra, 1973, "The differentiation of pseudo-inverses and
+    /// The curve nearest to the points: least squares over 200 powers between 0.05 and 4, the other two numbers solved
+    /// for each and kept at or above 0 (G. H. Golub and V. Pereyra, 1973, "The differentiation of pseudo-inverses and
     /// nonlinear least squares problems whose variables separate"). Each point weighs as much as its test tells: the
     /// samples over the variance of one, `e (1 - e)` for a share and `e^2` for a loss.
     ///
@@ -174,16 +175,16 @@ impl Curve {
         }
     }
 
-    /// How many labels `target` takes. The interval is a parametric bootstrap (Efron and Tibshirani, 1993): 1,000 times the
-    /// points are moved by the noise of their tests, more where they scatter more around the curve than that explains,
-    /// and the curve is fitted again.
+    /// How many labels `target` takes. The interval is a parametric bootstrap (Efron and Tibshirani, 1993): 1,000 times
+    /// the points are moved by the noise of their tests, more where they scatter more around the curve than that
+    /// explains, and the curve is fitted again.
     ///
     /// # Errors
     ///
     /// [`CannotTell::BeyondAsymptote`], [`CannotTell::TooFar`], [`CannotTell::Unsure`], [`CannotTell::Question`].
     pub fn labels_to(&self, target: f64, settings: Settings) -> Result<LabelsTo, CannotTell> {
         let Settings { confidence, seed } = settings;
-        if !target.is_finite() || !(confidence > 0.0 && confidence < 1.0) {
+        if !(target.is_finite() && confidence > 0.0 && confidence < 1.0) {
             return Err(CannotTell::Question { target, confidence });
         }
         let wanted = error(self.direction, target);

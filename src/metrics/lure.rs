@@ -1,8 +1,9 @@
-//! The mean of a value over a whole pool (of correctness, of a loss), told by samples that a strategy chose by chance and
-//! not evenly.
+//! The mean of a value over a whole pool (of correctness, of a loss), told by samples that a strategy chose by chance
+//! and not evenly.
 //!
 //! S. Farquhar, Y. Gal and T. Rainforth, "On statistical bias in active learning: how and when to fix it", arXiv
-//! 2101.11665: the estimator R_LURE. Each sample is weighted by how much likelier or unlikelier it was drawn than evenly.
+//! 2101.11665: the estimator R_LURE. Each sample is weighted by how much likelier or unlikelier it was drawn than
+//! evenly.
 //!
 //! It needs every sample of the pool to have had a chance, and the probability of each draw among what was left then: a
 //! strategy that draws by Gumbel top-k gives it as `w_i / sum of the w left`. The model that is measured must not have
@@ -27,14 +28,15 @@ pub struct Batch<'a> {
 /// A mean over the pool.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// The estimate. On average over draws it is the pool's mean, and therefore can lie outside the range of the values.
+    /// The estimate. On average over draws it is the pool's mean, and therefore can lie outside the range of the
+    /// values.
     pub value: f64,
     /// Its interval, within the range of the values.
     pub interval: Interval,
     /// How many samples it is made of.
     pub n: u64,
-    /// How many evenly drawn samples would weigh as evenly: `(sum of weights)^2 / sum of squared weights` (Kish). Far below
-    /// `n`, few samples decide.
+    /// How many evenly drawn samples would weigh as evenly: `(sum of weights)^2 / sum of squared weights` (Kish). Far
+    /// below `n`, few samples decide.
     pub effective: f64,
 }
 
@@ -106,10 +108,10 @@ pub enum LureError {
     },
 }
 
-/// The weight of each of the draws from a pool of `pool` samples, for probabilities as in [`Batch`]:
-/// `v_m = 1 + (N - M) / (N - m) * (1 / ((N - m + 1) q_m) - 1)` for draw `m = 1..M`. Their mean is 1 on average over draws;
-/// an even strategy, and a pool drawn to its end, give 1 each. `None` for more draws than samples, or for a probability
-/// outside (0, 1].
+/// The weight of each of the draws from a pool of `pool` samples, for probabilities as in [`Batch`]: `v_m = 1 + (N - M)
+/// / (N - m) * (1 / ((N - m + 1) q_m) - 1)` for draw `m = 1..M`. Their mean is 1 on average over draws; an even
+/// strategy, and a pool drawn to its end, give 1 each. `None` for more draws than samples, or for a probability outside
+/// (0, 1].
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
 pub fn weights(pool: usize, probabilities: &[f64]) -> Option<Vec<f64>> {
@@ -126,19 +128,19 @@ pub fn weights(pool: usize, probabilities: &[f64]) -> Option<Vec<f64>> {
 /// The mean over the pool, from one batch or several.
 ///
 /// Batches are estimated each by itself, from the pool that there was then, and averaged with their numbers of samples.
-/// So each part is unbiased for its own pool; pools differ only by the samples drawn in between, which is what makes the
-/// whole an estimate of any of them.
+/// So each part is unbiased for its own pool; pools differ only by the samples drawn in between, which is what makes
+/// the whole an estimate of any of them.
 ///
-/// The interval is normal, with Student's quantile. Its variance is that of the paper's R_PURE: with
-/// `a_m = L_m / (N q_m) + (1 / N) sum of the L drawn before`, each of which has the pool's mean whatever was drawn before, the
-/// estimate is `sum of c_m a_m / M` with `c_m = N (N - M) / ((N - m) (N - m + 1))`, and its parts are uncorrelated. Where all
+/// The interval is normal, with Student's quantile. Its variance is that of the paper's R_PURE: with `a_m = L_m / (N
+/// q_m) + (1 / N) sum of the L drawn before`, each of which has the pool's mean whatever was drawn before, the estimate
+/// is `sum of c_m a_m / M` with `c_m = N (N - M) / ((N - m) (N - m + 1))`, and its parts are uncorrelated. Where all
 /// values are equal it also holds Wilson's interval for [`Estimate::effective`] samples, if `range` is [0, 1], because
 /// what was not seen may still be there; else the range.
 ///
 /// # Errors
 ///
-/// All of [`LureError`]. `range` is what the values can be, both ends included: [0, 1] for right or wrong, [0, `f64::MAX`]
-/// for a loss.
+/// All of [`LureError`]. `range` is what the values can be, both ends included: [0, 1] for right or wrong, [0,
+/// `f64::MAX`] for a loss.
 pub fn estimate(
     batches: &[Batch<'_>],
     range: Interval,

@@ -110,9 +110,9 @@ pub enum PairedError {
 }
 
 /// Compares two models by any metric, on the same samples; `challenger` and `incumbent` are answers as for
-/// [`super::measure()`]. Where samples are plainly right or wrong (the accuracy of classification and multi-label) the test is
-/// McNemar's, exact; else the metric of both is taken on the same resamples, and wins and losses are by the metric of each
-/// sample alone.
+/// [`super::measure()`]. Where samples are plainly right or wrong (the accuracy of classification and multi-label) the
+/// test is McNemar's, exact; else the metric of both is taken on the same resamples, and wins and losses are by the
+/// metric of each sample alone.
 ///
 /// # Errors
 ///
@@ -145,7 +145,7 @@ pub fn compare(
     let pairs = scores.0.iter().zip(&scores.1).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
     let (wins, losses) = count(pairs, metric.direction());
     if challenger.is_share_of_samples() {
-        return Ok(mcnemar(wins, losses, n as u64, confidence, false));
+        return Ok(mcnemar(wins, losses, n as u64, confidence));
     }
     let (mut left, mut right) = (Vec::new(), Vec::new());
     let resample = |weights: &[u32]| {
@@ -157,23 +157,35 @@ pub fn compare(
     Ok(resampled(better - worse, n, (wins, losses), range, seed, confidence, resample))
 }
 
-/// McNemar's test of two models of which on `n` samples the challenger alone is right `wins` times and the incumbent alone
-/// `losses` times; the difference is that of their shares of right samples. With `mid_p`, the mid-p variant.
+/// McNemar's test of two models of which on `n` samples the challenger alone is right `wins` times and the incumbent
+/// alone `losses` times; the difference is that of their shares of right samples. The p-value is that of the exact
+/// binomial distribution, both ways.
 ///
 /// Q. McNemar (1947), "Note on the sampling error of the difference between correlated proportions or percentages",
-/// Psychometrika 12, 153-157. The exact and the mid-p variant: M. W. Fagerland, S. Lydersen and P. Laake (2013), "The
-/// McNemar test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional", BMC Medical Research
-/// Methodology 13:91. The interval: [`Bonett and Price`](https://doi.org/10.3102/1076998611411915) (2012), adjusted Wald.
+/// Psychometrika 12, 153-157. The interval: D. G. Bonett and R. M. Price (2012), adjusted Wald.
 #[must_use]
+pub fn mcnemar(wins: u64, losses: u64, n: u64, confidence: f64) -> Comparison {
+    let (low, _) = low_tail(wins.min(losses), wins.saturating_add(losses));
+    counted(Test::McNemarExact, 2.0 * low, (wins, losses), n, confidence)
+}
+
+/// [`mcnemar`] with the mid-p correction, which counts what was seen half: closer to what the confidence says, where
+/// the exact test is too careful.
+///
+/// M. W. Fagerland, S. Lydersen and P. Laake (2013), "The McNemar test for binary matched-pairs data: mid-p and
+/// asymptotic are better than exact conditional", BMC Medical Research Methodology 13:91.
+#[must_use]
+pub fn mcnemar_mid_p(wins: u64, losses: u64, n: u64, confidence: f64) -> Comparison {
+    let (low, last) = low_tail(wins.min(losses), wins.saturating_add(losses));
+    counted(Test::McNemarMidP, 2.0 * low - last, (wins, losses), n, confidence)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
-pub fn mcnemar(wins: u64, losses: u64, n: u64, confidence: f64, mid_p: bool) -> Comparison {
+fn counted(test: Test, p: f64, (wins, losses): (u64, u64), n: u64, confidence: f64) -> Comparison {
     let n = n.max(wins.saturating_add(losses));
     let difference = (wins as f64 - losses as f64) / n.max(1) as f64;
-    let (low, last) = low_tail(wins.min(losses), wins.saturating_add(losses));
-    let p = if mid_p { 2.0 * low - last } else { 2.0 * low };
     let found = paired_difference(wins, losses, n, confidence);
     let interval = Interval { low: found.low.min(difference), high: found.high.max(difference) };
-    let test = if mid_p { Test::McNemarMidP } else { Test::McNemarExact };
     Comparison { difference, interval, p: p.clamp(f64::MIN_POSITIVE, 1.0), test, n, wins, losses }
 }
 
@@ -195,9 +207,10 @@ fn low_tail(k: u64, n: u64) -> (f64, f64) {
 
 /// Compares any score of each sample (a loss, say), of two models on the same samples, by their means.
 ///
-/// Pairs are resampled 2,000 times; the interval is between percentiles, and the p-value is how often a resample is as far
-/// from the difference as that is from 0 (Efron and Tibshirani, 1993: the distribution moved to where both are equal). It is
-/// never below `2^(1 - n)`, the least that `n` signs can prove. One sample proves nothing: its interval is all there is.
+/// Pairs are resampled 2,000 times; the interval is between percentiles, and the p-value is how often a resample is as
+/// far from the difference as that is from 0 (Efron and Tibshirani, 1993: the distribution moved to where both are
+/// equal). It is never below `2^(1 - n)`, the least that `n` signs can prove. One sample proves nothing: its interval
+/// is all there is.
 ///
 /// # Errors
 ///
@@ -256,8 +269,14 @@ fn resampled(
     let as_far = values.iter().filter(|value| (*value - difference).abs() >= size).count();
     let least = libm::exp2(1.0 - n as f64);
     let p = ((as_far as f64 + 1.0) / (values.len() as f64 + 1.0)).max(least).min(1.0);
-    let found = percentiles(&values, n, confidence).filter(|_| n > 1);
-    let found = found.unwrap_or(Interval { low: -range, high: range });
+    let found = match percentiles(&values, n, confidence).filter(|_| n > 1) {
+        None => Interval { low: -range, high: range },
+        // Two that are always right may still differ where nobody looked.
+        Some(point) if point.high <= point.low && range <= 1.0 => {
+            paired_difference(wins, losses, n as u64, confidence)
+        }
+        Some(found) => found,
+    };
     Comparison {
         difference,
         interval: Interval {

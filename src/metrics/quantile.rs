@@ -2,8 +2,8 @@
 //!
 //! Knows no samples: what an interval is made of stands in [`super::interval`].
 
-/// The standard normal quantile: the `z` below which a share `p` of the distribution lies. `-inf` at 0, `+inf` at 1, NaN
-/// outside [0, 1]. Accurate to about 1 part in 10^16.
+/// The standard normal quantile: the `z` below which a share `p` of the distribution lies. `-inf` at 0, `+inf` at 1,
+/// NaN outside [0, 1]. Accurate to about 1 part in 10^16.
 ///
 /// M. J. Wichura (1988), "Algorithm AS 241: The percentage points of the normal distribution", Applied Statistics 37,
 /// 477-484, routine PPND16.
@@ -30,8 +30,8 @@ pub fn normal_quantile(p: f64) -> f64 {
     if q < 0.0 { -z } else { z }
 }
 
-/// The standard normal distribution function: the share below `z`. Through the complementary error function, so that far
-/// tails keep their digits.
+/// The standard normal distribution function: the share below `z`. Through the complementary error function, so that
+/// far tails keep their digits.
 pub(super) fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2)
 }

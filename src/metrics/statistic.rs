@@ -16,6 +16,9 @@ use crate::domain::task::Task;
 /// networks", arXiv 1706.04599.
 const BINS: usize = 15;
 
+/// How far outside [0, 1] other people's arithmetic may leave a probability.
+const ROUNDING: f32 = 1e-5;
+
 /// Answers and labels that were checked: they fit each other, the task and the metric.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case<'a> {
@@ -99,7 +102,7 @@ impl<'a> Case<'a> {
         let is_answer = |value: f32| match self.task {
             Task::Regression => value.is_finite(),
             Task::Classification | Task::MultiLabel | Task::Segmentation => {
-                (0.0..=1.0).contains(&value)
+                (-ROUNDING..=1.0 + ROUNDING).contains(&value)
             }
         };
         if let Some(index) = self.answers.data().iter().position(|value| !is_answer(*value)) {
@@ -201,13 +204,16 @@ impl<'a> Case<'a> {
         add(numbers, 3 * self.classes + 1, 1.0);
     }
 
-    /// Tells for each pixel (the whole sample, where there are none) and class whether the label and the answer name it.
+    /// Tells for each pixel (the whole sample, where there are none) and class whether the label and the answer name
+    /// it.
     fn judge(&self, answer: &[f32], label: &[f32], mut tell: impl FnMut(usize, bool, bool)) {
-        let threshold = self.metric.threshold();
+        // As coarse as the answers, so that 0.7 reaches 0.7.
+        #[expect(clippy::cast_possible_truncation, reason = "a threshold is a probability")]
+        let threshold = self.metric.threshold().map(|threshold| threshold as f32);
         if self.task == Task::MultiLabel {
             let threshold = threshold.unwrap_or(0.5);
             for (class, (&p, &label)) in answer.iter().zip(label).enumerate() {
-                tell(class, label > 0.5, f64::from(p) >= threshold);
+                tell(class, label > 0.5, p >= threshold);
             }
             return;
         }
@@ -218,7 +224,7 @@ impl<'a> Case<'a> {
             let winner = argmax(&row).and_then(|class| usize::try_from(class).ok());
             for (class, &p) in row.iter().enumerate() {
                 let given = match threshold {
-                    Some(threshold) => f64::from(p) >= threshold,
+                    Some(threshold) => p >= threshold,
                     None => Some(class) == winner,
                 };
                 tell(class, Some(class) == index(label), given);
@@ -230,7 +236,7 @@ impl<'a> Case<'a> {
     fn losses(&self, answer: &[f32], label: &[f32], numbers: &mut [f64]) {
         if self.task == Task::MultiLabel {
             for (class, (&p, &label)) in answer.iter().zip(label).enumerate() {
-                let p = f64::from(p);
+                let p = f64::from(p.clamp(0.0, 1.0));
                 add(numbers, class, surprise(if label > 0.5 { p } else { 1.0 - p }));
                 add(numbers, self.classes + class, 1.0);
             }
@@ -239,8 +245,8 @@ impl<'a> Case<'a> {
         for (pixel, class) in
             label.iter().enumerate().filter_map(|(p, &label)| Some((p, index(label)?)))
         {
-            let p = answer.get(class * label.len() + pixel).copied().map_or(0.0, f64::from);
-            add(numbers, class, surprise(p));
+            let p = answer.get(class * label.len() + pixel).copied().unwrap_or(0.0);
+            add(numbers, class, surprise(f64::from(p.min(1.0))));
             add(numbers, self.classes + class, 1.0);
         }
     }
@@ -315,7 +321,10 @@ impl<'a> Case<'a> {
                 let (parts, wholes) = sums.split_at_checked(sums.len() / 2)?;
                 ratio(parts.iter().sum(), wholes.iter().sum())
             }
-            Metric::Rmse => ratio(*sums.first()?, *sums.get(1)?).map(f64::sqrt),
+            Metric::Rmse => {
+                // Sums that a sample was taken from again may be a rounding below 0.
+                ratio(sums.first()?.max(0.0), *sums.get(1)?).map(f64::sqrt)
+            }
             Metric::CalibrationError => {
                 let (confident, rest) = sums.split_at_checked(BINS)?;
                 let (right, all) = rest.split_at_checked(BINS)?;
@@ -375,9 +384,9 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Each share of a mean over classes with its Wilson interval. What a class's share is of
-    /// are its samples; pixels of one image are no samples, so there it is the images in which the class occurs, and only
-    /// where `whole_images` says that images tell nothing better: else the share itself.
+    /// Each share of a mean over classes with its Wilson interval. What a class's share is of are its samples; pixels
+    /// of one image are no samples, so there it is the images in which the class occurs, and only where `whole_images`
+    /// says that images tell nothing better: else the share itself.
     pub(super) fn parts(
         &self,
         sums: &Sums,
