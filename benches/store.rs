@@ -17,6 +17,7 @@ use gleaner::domain::event::*;
 use gleaner::domain::ids::*;
 use gleaner::domain::job::{JobKind, JobStatus, NewJob};
 use gleaner::domain::kpi::{Basis, Interval, Verdict};
+use gleaner::domain::label::Label;
 use gleaner::domain::time::Timestamp;
 use gleaner::selftest::copy_folder;
 use gleaner::store::codec::{CodecError, Payload, decode_record, encode_record};

@@ -3,6 +3,7 @@
 //! [`check`] is the only place that calls `decide` and `apply`. What a log means is compared in `meaning`, what may follow
 //! what is the table in `transitions`, each rule has its story in `rules`, and `walk` goes where no story went.
 
+mod after_training;
 mod meaning;
 mod rules;
 mod transitions;
@@ -20,7 +21,7 @@ use gleaner::domain::kpi::{Basis, Interval, Verdict};
 use gleaner::domain::label::Label;
 use gleaner::domain::state::Run;
 use gleaner::domain::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What a story turns on: a command for `decide`, or an event that some log puts before `apply`.
@@ -376,4 +377,17 @@ fn cancelled() -> Event {
 fn run_ended(reason: EndReason, cycles: u32, labelled: u64, production: Option<&str>) -> Event {
     let (cycles, production) = (CycleNumber(cycles), production.map(model));
     Event::RunEnded(RunEnded { reason, cycles, labelled, production })
+}
+
+fn samples(names: &[&str]) -> BTreeSet<SampleId> {
+    names.iter().map(|name| SampleId::from(*name)).collect()
+}
+
+fn select_model(incumbent: &str, winner: &str, promoted: bool, verdict: Verdict) -> Command {
+    let acceptance = measured(if promoted { winner } else { incumbent }, verdict);
+    Command::SelectModel {
+        compared: None,
+        selected: choice(Some(incumbent), winner, promoted),
+        acceptance,
+    }
 }

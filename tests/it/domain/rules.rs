@@ -4,26 +4,12 @@ use super::Then::{Ends, Follows, Refused};
 use super::*;
 use gleaner::domain::decide::{batch_size, is_cold_start};
 use gleaner::domain::state::{Known, Phase};
-use std::collections::BTreeSet;
-
-fn samples(names: &[&str]) -> BTreeSet<SampleId> {
-    names.iter().map(|name| SampleId::from(*name)).collect()
-}
 
 fn start_cycle() -> Command {
     Command::StartCycle {
         pool: Digest::of(b"pool"),
         selector_model: Some(model("m3")),
         previous_head: Digest::of(b"head"),
-    }
-}
-
-fn select_model(incumbent: &str, winner: &str, promoted: bool, verdict: Verdict) -> Command {
-    let acceptance = measured(if promoted { winner } else { incumbent }, verdict);
-    Command::SelectModel {
-        compared: None,
-        selected: choice(Some(incumbent), winner, promoted),
-        acceptance,
     }
 }
 

@@ -189,6 +189,6 @@ fn a_walk_gets_to_the_end_of_a_run() {
     }
     assert!(matches!(walk.run.phase, Phase::Ended(_)), "{:?}", walk.run.phase);
     assert!(walk.run.cycle.0 > 3 && walk.refusals > 0, "{} cycles", walk.run.cycle);
-    let names: std::collections::BTreeSet<&str> = walk.log.iter().map(Event::name).collect();
+    let names: BTreeSet<&str> = walk.log.iter().map(Event::name).collect();
     assert!(names.len() >= 10, "all but a cancellation happen: {names:?}");
 }
