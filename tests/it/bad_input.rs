@@ -2,11 +2,11 @@
 //! exit code that says who has to do something, and a state that is as good as before.
 
 use crate::program::{FAILED, Folder, STATE, WORKFLOW, WRONG, pool, smooth, stderr, told};
-use gleaner::domain::definition::{GraphSpec, OptimizerSpec, ScheduleSpec, TrainerSpec};
+use crate::training::{Data, Problem, one_each};
+use gleaner::domain::definition::{ScheduleSpec, TrainerSpec};
 use gleaner::domain::matrix::Matrix;
-use gleaner::training::{Labelled, TrainRequest, train};
+use gleaner::domain::task::Task as Kind;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -17,25 +17,21 @@ pub(crate) fn model(values: usize, classes: u32) -> Vec<u8> {
     let cells = (0..30).flat_map(|row| (0..values).map(move |value| (row, value)));
     let inputs = Matrix::new(30, values, cells.map(|(row, value)| cell(row, value)).collect());
     let spec = TrainerSpec {
-        graph: GraphSpec::Softmax,
         epochs: 50,
         batch: 30,
-        optimizer: OptimizerSpec::Adam,
         learning_rate: 0.2,
         schedule: ScheduleSpec::Constant,
-        weight_decay: 0.0,
-        patience: None,
         checkpoints: 1,
+        ..TrainerSpec::default()
     };
-    let request = TrainRequest {
-        spec: &spec,
-        shape: &[values],
+    let problem = Problem {
+        kind: Kind::Classification,
+        shape: vec![values],
         classes: classes as usize,
-        train: Labelled { inputs: &inputs.unwrap(), labels: &labels },
-        validation: Labelled { inputs: &Matrix::default(), labels: &[] },
-        seed: 1,
+        train: Data { inputs: inputs.unwrap(), labels: one_each(&labels) },
+        validation: Data::default(),
     };
-    train(&request, &mut |_| ControlFlow::Continue(())).unwrap().remove(0).onnx
+    problem.trained(&spec, 1).unwrap().remove(0).onnx
 }
 
 // --- the workflow file -----------------------------------------------------------------------------------------------

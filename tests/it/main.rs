@@ -28,4 +28,5 @@ mod selftest;
 mod simulate;
 mod sled_store;
 mod support;
+mod tasks;
 mod training;
