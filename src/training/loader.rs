@@ -88,7 +88,7 @@ pub(super) fn check(task: &dyn Task, request: &TrainRequest<'_>) -> Result<(), T
     for (what, rows) in [("train", &request.train), ("validation", &request.validation)] {
         check_rows(what, rows, task, shape)?;
     }
-    Ok(())
+    task.check_all(request.train.labels)
 }
 
 fn check_rows(

@@ -84,7 +84,7 @@ impl Problem {
     /// Why this cannot be trained.
     #[track_caller]
     pub(crate) fn refused(&self, spec: &TrainerSpec, words: &str) {
-        let error = self.trained(spec, 1).unwrap_err().to_string();
+        let error = self.trained(spec, 1).map(drop).unwrap_err().to_string();
         assert!(error.contains(words), "{words:?} is not in {error:?}");
     }
 
