@@ -380,7 +380,7 @@ pub struct ModelsCompared {
     pub challenger: Digest,
     /// On how many samples.
     pub n: u64,
-    /// The test, for example `McNemar, exact`.
+    /// The test, for example `mcnemar_exact`.
     pub test: String,
     /// Samples that the challenger gets right and the champion wrong, or better at all.
     pub wins: u64,

@@ -457,7 +457,9 @@ const fn expected(phase: &Phase) -> &'static str {
         Phase::Annotating { .. } => "only Annotated, CycleFailed or CycleCancelled can",
         Phase::Gating | Phase::Accepting => "only KpiChecked, CycleFailed or CycleCancelled can",
         Phase::Training => "only Trained, CycleFailed or CycleCancelled can",
-        Phase::SelectingModel { .. } => "only ModelSelected, CycleFailed or CycleCancelled can",
+        Phase::SelectingModel { .. } => {
+            "only ModelsCompared, ModelSelected, CycleFailed or CycleCancelled can"
+        }
         Phase::Closing => "only CycleEnded, CycleFailed or CycleCancelled can",
         Phase::Cancelled => "only RunEnded with the reason cancelled can",
         Phase::Ended(_) => "nothing can",

@@ -262,6 +262,7 @@ fn an_event_names_the_artifacts_that_it_needs() {
         ("BatchSelected", "model"),
         ("BatchSelected", "scores"),
         ("Trained", "checkpoint"),
+        ("Annotated", "mask"),
     ];
     assert_eq!(named, expected.map(|(event, what)| (event, Digest::of(what.as_bytes()))));
 }

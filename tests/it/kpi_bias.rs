@@ -11,8 +11,8 @@ use gleaner::engine::Engine;
 use gleaner::inference::{LoadOptions, Scores, load};
 use gleaner::metrics::argmax;
 use gleaner::pool::Pool;
-use gleaner::store::{EventLog, Store};
 use gleaner::store::memory::MemoryStore;
+use gleaner::store::{EventLog, Store};
 use std::sync::Arc;
 
 /// A gate's measurement of a model that was trained on 100 labels, and the truth.

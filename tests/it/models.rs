@@ -107,7 +107,7 @@ async fn champion_and_challenger_are_compared_before_a_choice() {
     let place = names.iter().position(|name| *name == "ModelsCompared").unwrap();
     assert_eq!(names[place + 1], "ModelSelected");
     let Event::ModelsCompared(compared) = &log[place].event else { panic!("{names:?}") };
-    assert_eq!(compared.test, "McNemar, exact");
+    assert_eq!(compared.test, "mcnemar_exact");
     assert_eq!(compared.n, 180, "the validation split");
     let lead = (compared.wins as f64 - compared.losses as f64) / 180.0;
     assert!((compared.difference - lead).abs() < 1e-12);

@@ -210,7 +210,7 @@ pub(crate) fn every_event() -> Vec<Event> {
             champion: digest("model"),
             challenger: digest("checkpoint"),
             n: 300,
-            test: "McNemar, exact".into(),
+            test: "mcnemar_exact".into(),
             wins: 12,
             losses: 4,
             difference: 0.026,

@@ -5,13 +5,29 @@ use super::*;
 use gleaner::domain::definition::{Inconclusive, StopWhen};
 use gleaner::domain::event::{ModelsCompared, Pinned, RolledBack};
 
-fn back(to: &str, from: &str) -> Event {
+pub(super) fn back(to: &str, from: &str) -> Event {
     let reason = "worse at night".to_owned();
     Event::RolledBack(RolledBack { model: model(to), previous: model(from), reason })
 }
 
-fn pin(pinned: bool) -> Event {
+pub(super) fn pin(pinned: bool) -> Event {
     Event::Pinned(Pinned { pinned, reason: "in review".to_owned() })
+}
+
+/// A comparison that fits while a model of the second cycle is chosen.
+pub(super) fn compared() -> Event {
+    Event::ModelsCompared(ModelsCompared {
+        champion: model("m1"),
+        challenger: model("m3"),
+        n: 20,
+        test: "mcnemar_exact".to_owned(),
+        wins: 3,
+        losses: 1,
+        difference: 0.1,
+        interval: Interval { low: -0.1, high: 0.3 },
+        p: 0.6,
+        agreement: Some(0.9),
+    })
 }
 
 #[test]
@@ -51,18 +67,7 @@ fn a_pinned_model_is_not_replaced() {
 
 #[test]
 fn a_comparison_is_one_of_the_champion_and_a_new_model() {
-    let compared = ModelsCompared {
-        champion: model("m1"),
-        challenger: model("m3"),
-        n: 20,
-        test: "McNemar, exact".to_owned(),
-        wins: 3,
-        losses: 1,
-        difference: 0.1,
-        interval: Interval { low: -0.1, high: 0.3 },
-        p: 0.6,
-        agreement: Some(0.9),
-    };
+    let Event::ModelsCompared(compared) = compared() else { panic!("a comparison") };
     let given = until("selecting a model");
     assert_eq!(
         replay(&then(&given, &[Event::ModelsCompared(compared.clone())])).history[1].agreement,
