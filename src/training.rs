@@ -7,12 +7,14 @@
 //! | network | `network` | the one file that names burn: runs and updates a graph's weights |
 //! | agent | `agent` | the training loop: epochs, evaluation, early stopping, checkpoints, interruption |
 //! | export | `export` | the one file that writes ONNX: the same list of nodes, read a second time |
+//! | external | [`external`] | a training by a program outside of Gleaner, which leaves ONNX files |
 //!
 //! Every training starts from scratch: the same labels, settings and seed give bit-identical checkpoints on one machine, on
 //! any number of threads, so a training that a crash cut off is simply done again.
 
 mod agent;
 mod export;
+pub mod external;
 mod graph;
 mod loader;
 mod network;
