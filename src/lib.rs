@@ -48,6 +48,7 @@
 //! | what can happen, and every rule about it (pure) | [`domain`] |
 //! | the workflow file | [`workflow`] |
 //! | what is promised about storage, and the backends | [`store`], [`artifacts`] |
+//! | how programs outside of it are run and ended | [`program`] |
 //! | what a failing disk does to each durable step | [`faults`] |
 //! | the loop itself, leases, the six steps | [`engine`] |
 //! | samples | [`pool`] |
@@ -76,6 +77,7 @@ pub mod inference;
 pub mod metrics;
 pub mod model_selector;
 pub mod pool;
+pub mod program;
 pub mod selftest;
 pub mod simulate;
 pub mod store;

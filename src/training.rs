@@ -10,6 +10,7 @@
 //! | task | `task`, `tasks` | what a task adds: network, loss, measures |
 //! | agent | `agent`, `state` | the training loop: epochs, evaluation, early stopping, checkpoints, interruption, resuming |
 //! | export | `export`, `combine` | the files that write ONNX: the same list of operations, read a second time |
+//! | external | [`external`] | a training by a program outside of Gleaner, which leaves ONNX files |
 //!
 //! The same labels, settings and seed give bit-identical checkpoints on one machine, on any number of threads, whether or not
 //! the training was interrupted and taken up again on its way.
@@ -18,6 +19,7 @@ mod agent;
 mod augment;
 mod combine;
 mod export;
+pub mod external;
 mod graph;
 mod loader;
 mod loss;

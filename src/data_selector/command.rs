@@ -12,31 +12,30 @@
 
 use super::strategy::{Chosen, Needs, Plan, Strategy};
 use super::{SelectorError, View};
+use crate::domain::npy;
 use crate::domain::rows::Rows;
 use crate::domain::strategy::StrategySpec;
+use crate::program::{self, Ended, Program};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// An hour.
 const SECONDS: usize = 3600;
 /// Rows that are in memory at a time.
 const PIECE: usize = 32 * 1024;
-/// How much of what the program complains about is shown, in bytes.
-const TAIL: u64 = 2000;
 
 /// `command(run="python pick.py", outputs="probabilities,embedding", seconds=3600)`: whatever the program picks.
 ///
 /// The program is started in the current folder, without a shell, with the path of a temporary folder as its last argument;
 /// the words of `run` are separated by blanks, `'...'` and `"..."` keep blanks, and `\` keeps the character behind it (for a
 /// shell, say `sh -c '...' sh`). In the folder it finds what the head of this file lists, and leaves `picks.csv`. Where it gives no
-/// scores, they are ranks: the last pick's is 1. It must end with 0 within `seconds`; otherwise it is ended, on Unix with
-/// all that it started, and the selection fails with the end of what it wrote to its error output.
+/// scores, they are ranks: the last pick's is 1. It must end with 0 within `seconds`; otherwise it is ended, with
+/// all that it started ([`crate::program`]), and the selection fails with the end of what it wrote to its error output.
 ///
 /// `outputs` names the outputs that it needs (`probabilities` where nobody says); `labelled:embedding` asks for those of the
 /// labelled samples too, and `members` for those of a committee.
@@ -90,7 +89,9 @@ impl Command {
             let file = format!("{kind}-{place}.npy");
             outputs.push(json!({ "kind": kind, "name": name, "file": file, "shape": shape }));
             let mut out = BufWriter::new(File::create(folder.join(file)).map_err(io)?);
-            out.write_all(&npy_header(rows.rows(), shape)).map_err(io)?;
+            let axes: Vec<usize> =
+                std::iter::once(rows.rows()).chain(shape.iter().copied()).collect();
+            out.write_all(&npy::encode("<f4", &axes)).map_err(io)?;
             for first in (0..rows.rows()).step_by(PIECE) {
                 for value in &*rows.read(first..first + PIECE)? {
                     out.write_all(&value.to_le_bytes()).map_err(io)?;
@@ -137,35 +138,26 @@ impl Command {
 
     /// Runs the program to its end.
     fn run(&self, folder: &Path) -> Result<(), SelectorError> {
-        let start = |error: io::Error| self.wrong(format!("it cannot be started: {error}"));
-        let [program, arguments @ ..] = self.words.as_slice() else {
-            return Err(self.wrong("nothing is to be run".to_owned()));
+        let program = Program {
+            words: &self.words,
+            argument: folder,
+            folder: None,
+            time_max: self.limit,
+            memory_max: None,
         };
-        // A file instead of a pipe: what the program leaves running cannot keep us waiting for its end.
-        let mut complaints = tempfile::tempfile().map_err(start)?;
-        let mut command = std::process::Command::new(program);
-        command
-            .args(arguments)
-            .arg(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(complaints.try_clone().map_err(start)?);
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let child = command.spawn().map_err(start)?;
-        let ended = wait(child, self.limit).map_err(start)?;
-        if ended.is_some_and(|status| status.success()) {
-            return Ok(());
-        }
-        let what = match ended {
-            Some(status) => format!("it failed with {status}"),
-            None => format!(
+        let outcome = program::run(&program, &mut |_| ControlFlow::Continue(()))
+            .map_err(|error| self.wrong(format!("it cannot be started: {error}")))?;
+        let what = match outcome.ended {
+            Ended::Exit(status) if status.success() => return Ok(()),
+            Ended::Exit(status) => format!("it failed with {status}"),
+            Ended::Time => format!(
                 "it took longer than {} s and was ended; raise `seconds`",
                 self.limit.as_secs()
             ),
+            Ended::Memory { .. } | Ended::Stopped => "it was ended".to_owned(), // nobody asks for it
         };
-        Err(self.wrong(match tail(&mut complaints) {
-            text if text.is_empty() => format!("{what}, and wrote nothing to its error output"),
+        Err(self.wrong(match outcome.complaints.as_str() {
+            "" => format!("{what}, and wrote nothing to its error output"),
             text => format!("{what}; the end of its error output: {text}"),
         }))
     }
@@ -264,73 +256,6 @@ fn words(text: &str) -> Option<Vec<String>> {
     }
     words.extend(word);
     (quote.is_none() && !words.is_empty()).then_some(words)
-}
-
-/// Waits for a program's end; after `limit` it is ended, and there is no status.
-fn wait(mut child: Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let id = child.id();
-    let (tell, told) = channel();
-    let waiting = std::thread::spawn(move || {
-        let _ = tell.send(child.wait()); // nobody listens any more after the limit
-    });
-    match told.recv_timeout(limit) {
-        Ok(status) => status.map(Some),
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("nobody waits for it")),
-        Err(RecvTimeoutError::Timeout) => {
-            end(id)?;
-            let _ = waiting.join(); // so that the process is gone before its folder is
-            Ok(None)
-        }
-    }
-}
-
-/// Ends a program and all that is in its group.
-#[cfg(unix)]
-fn end(id: u32) -> io::Result<()> {
-    use rustix::process::{Pid, Signal, kill_process_group};
-    let group = i32::try_from(id).ok().and_then(Pid::from_raw);
-    match group.map(|group| kill_process_group(group, Signal::KILL)) {
-        Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()), // gone already
-        Some(Err(error)) => Err(error.into()),
-        None => Err(io::Error::other("its number is no process")),
-    }
-}
-
-/// Ends a program.
-#[cfg(not(unix))]
-fn end(id: u32) -> io::Result<()> {
-    let id = id.to_string();
-    std::process::Command::new("taskkill").args(["/F", "/T", "/PID", &id]).output().map(drop)
-}
-
-/// The end of a file, as text.
-fn tail(file: &mut File) -> String {
-    let mut bytes = Vec::new();
-    let read = file.seek(SeekFrom::End(0)).and_then(|len| {
-        file.seek(SeekFrom::Start(len.saturating_sub(TAIL)))?;
-        file.read_to_end(&mut bytes)
-    });
-    match read {
-        Ok(_) => String::from_utf8_lossy(&bytes).trim().to_owned(),
-        Err(error) => format!("(not readable: {error})"),
-    }
-}
-
-/// What stands in front of the values in a `.npy` file, version 1.0: little-endian `f32`, row after row.
-fn npy_header(rows: usize, shape: &[usize]) -> Vec<u8> {
-    let mut all = format!("{rows},");
-    for size in shape {
-        all.push_str(&format!(" {size},"));
-    }
-    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({all}), }}");
-    while (10 + text.len() + 1) % 64 != 0 {
-        text.push(' ');
-    }
-    text.push('\n');
-    let mut header = b"\x93NUMPY\x01\x00".to_vec();
-    header.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
-    header.extend(text.bytes());
-    header
 }
 
 /// A field of a CSV file, in quotes where it must be.

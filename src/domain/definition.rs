@@ -9,6 +9,7 @@ use super::strategy::StrategySpec;
 use super::task::Task;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A checked workflow.
@@ -495,6 +496,44 @@ pub struct Augment {
     pub flip: bool,
     /// Moved by up to so many pixels each way, edges repeated.
     pub shift: usize,
+}
+
+/// `[trainer] command`: a training outside of Gleaner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainCommand {
+    /// The program and its arguments, run without a shell; the folder with the request comes as one more argument.
+    pub command: Vec<String>,
+    /// How many seconds one training may take.
+    #[serde(default = "train_seconds")]
+    pub seconds: u64,
+    /// How much memory the program and all that it starts may hold, in MiB; enforced on Linux only; `None`: no limit.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub memory_mb: Option<u64>,
+    /// How far a metric that the program claims may lie from the one measured here, both ways, without being reported.
+    #[serde(default = "train_tolerance")]
+    pub tolerance: f64,
+    /// What the program is told beside its data: the trainer's own keys and values, not looked at here.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl TrainCommand {
+    /// This command, with defaults: an hour, no limit of memory, a tolerance of 0.005, no settings.
+    #[must_use]
+    pub fn new(command: Vec<String>) -> Self {
+        let (seconds, tolerance) = (train_seconds(), train_tolerance());
+        Self { command, seconds, memory_mb: None, tolerance, settings: BTreeMap::new() }
+    }
+}
+
+/// An hour.
+const fn train_seconds() -> u64 {
+    3600
+}
+
+/// One in two hundred: more than rounding, less than anybody would promote a model for.
+const fn train_tolerance() -> f64 {
+    0.005
 }
 
 /// A network.

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("lib", &[]),
     ("main", &[]), // `gleaner::...` only
     (
@@ -67,11 +67,12 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("store", &["artifacts", "domain", "faults"]),
     ("artifacts", &["domain", "faults"]),
     ("faults", &[]),
+    ("program", &[]),
     ("pool", &["domain", "metrics"]),
     ("inference", &["domain", "metrics"]),
-    ("data_selector", &["domain", "metrics"]),
+    ("data_selector", &["domain", "metrics", "program"]),
     ("annotation", &["domain", "metrics"]),
-    ("training", &["domain", "metrics"]),
+    ("training", &["domain", "metrics", "program"]),
     ("model_selector", &["domain", "metrics"]),
     ("metrics", &["domain"]),
     ("workflow", &["domain"]),

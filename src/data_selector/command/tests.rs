@@ -63,7 +63,7 @@ fn the_files_say_what_the_view_holds() {
     );
     let bytes = read("output-0.npy");
     assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2,), }";
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2, ), }";
     assert!(bytes[10..128].starts_with(header.as_bytes()) && bytes[127] == b'\n');
     let values: Vec<f32> =
         bytes[128..].chunks(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
