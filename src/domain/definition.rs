@@ -414,6 +414,9 @@ pub struct TrainerSpec {
     /// What is done to a training image each time it is looked at.
     #[serde(default, skip_serializing_if = "is_default")]
     pub augment: Augment,
+    /// A program that trains instead of us.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub external: Option<TrainCommand>,
 }
 
 impl Default for TrainerSpec {
@@ -435,6 +438,7 @@ impl Default for TrainerSpec {
             warmup: 0,
             normalise: Normalise::default(),
             augment: Augment::default(),
+            external: None,
         }
     }
 }

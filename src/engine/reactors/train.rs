@@ -5,11 +5,15 @@ use super::measured::Criterion;
 use super::scoring::load;
 use crate::domain::chance::Chance;
 use crate::domain::command::Command;
+use crate::domain::definition::TrainCommand;
+use crate::domain::digest::Digest;
 use crate::domain::event::{Checkpoint, Trained};
+use crate::domain::ids::SampleId;
 use crate::domain::matrix::Matrix;
 use crate::engine::reactor::{Reactor, Step, StepError};
 use crate::engine::unfinished::Unfinished;
-use crate::inference::Predictions;
+use crate::inference::{InferenceError, Predictions};
+use crate::training::external::{ExternalError, ExternalRequest, ExternalSet, train_external};
 use crate::training::{
     self, Labelled, TaskRequest, TrainRequest, TrainedCheckpoint, TrainingError,
 };
@@ -27,21 +31,10 @@ impl Reactor for Train {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
         let train = Samples::of(step, bought(step, |_| true)?)?;
         let validation = Samples::of(step, held_out(step, &step.pool.split().validation)?)?;
-        let saved = train_here(step, &train, &validation)?;
-        let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
-        let models = step.artifacts.put_all(&files)?;
-        let checkpoints = models
-            .into_iter()
-            .zip(&saved)
-            .map(|(model, checkpoint)| {
-                let served = serve(step, &step.artifacts.path(&model), &validation)?;
-                let mut metrics = checkpoint.metrics.clone();
-                metrics.extend(measured(step, &served, &validation.known)?);
-                let difference = difference(checkpoint, &served)?;
-                metrics.insert("export.max_difference".to_owned(), difference);
-                Ok(Checkpoint { model, step: checkpoint.step, metrics })
-            })
-            .collect::<Result<_, StepError>>()?;
+        let checkpoints = match &step.definition.trainer.external {
+            Some(command) => trained_outside(step, command, &train, &validation)?,
+            None => trained_here(step, &train, &validation)?,
+        };
         Ok(Command::RecordTraining(Trained {
             train_set: train.known.digest,
             train_samples: train.known.rows.len() as u64,
@@ -64,9 +57,101 @@ impl Samples {
         Ok(Self { inputs, known })
     }
 
+    fn named<'a>(&'a self, ids: &'a [SampleId]) -> ExternalSet<'a> {
+        ExternalSet { ids, inputs: &self.inputs, labels: &self.known.numbers }
+    }
+
     fn labelled(&self) -> Labelled<'_> {
         Labelled { inputs: &self.inputs, labels: &self.known.numbers }
     }
+}
+
+/// What a training in this process saved.
+fn trained_here(
+    step: &Step,
+    train: &Samples,
+    validation: &Samples,
+) -> Result<Vec<Checkpoint>, StepError> {
+    let saved = train_here(step, train, validation)?;
+    let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
+    let models = step.artifacts.put_all(&files)?;
+    let models = models.into_iter().zip(&saved);
+    let checkpoint = |(model, checkpoint): (Digest, &TrainedCheckpoint)| {
+        let served = serve(step, model, validation).map_err(StepError::permanent)?;
+        let mut metrics = checkpoint.metrics.clone();
+        metrics.extend(measured(step, &served, &validation.known, &[])?);
+        metrics.insert("export.max_difference".to_owned(), difference(checkpoint, &served)?);
+        Ok(Checkpoint { model, step: checkpoint.step, metrics })
+    };
+    models.map(checkpoint).collect()
+}
+
+/// What a program saved: each file is loaded and measured here, and what the program claims of it is kept beside that.
+fn trained_outside(
+    step: &Step,
+    command: &TrainCommand,
+    train: &Samples,
+    validation: &Samples,
+) -> Result<Vec<Checkpoint>, StepError> {
+    let folder = step.artifacts.root().parent().unwrap_or_else(|| Path::new("")).join("training");
+    std::fs::create_dir_all(&folder).map_err(|error| StepError::Retryable(Box::new(error)))?;
+    let ids = |known: &Known| -> Vec<SampleId> {
+        known.rows.iter().map(|&row| step.pool.sample(row)).collect()
+    };
+    let (train_ids, validation_ids) = (ids(&train.known), ids(&validation.known));
+    let previous = step.run.production.map(|model| step.artifacts.path(&model));
+    let seed = step.definition.run.seed;
+    let request = ExternalRequest {
+        command,
+        task: step.definition.run.task,
+        classes: step.pool.classes(),
+        shape: step.pool.shape(),
+        seed: Chance { seed, cycle: step.cycle().cycle, purpose: "training" }.draw(""),
+        train: train.named(&train_ids),
+        validation: validation.named(&validation_ids),
+        previous: previous.as_deref(),
+        folder: &folder,
+        workplace: Some(&step.folder),
+    };
+    let mut said = 0;
+    let saved = train_external(&request, &mut |progress| {
+        if progress.lines > said {
+            said = progress.lines;
+            step.progress(progress.epoch.unwrap_or(said), progress.epochs.unwrap_or(0));
+        }
+        if step.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .map_err(|error| match error {
+        ExternalError::Interrupted => StepError::Interrupted,
+        error if error.is_retryable() => StepError::Retryable(Box::new(error)),
+        error => StepError::permanent(error),
+    })?;
+    let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
+    let models = step.artifacts.put_all(&files)?;
+    let mut checkpoints: Vec<Checkpoint> = Vec::with_capacity(saved.len());
+    for (model, checkpoint) in models.into_iter().zip(&saved) {
+        // Another try may leave a better file.
+        let served = serve(step, model, validation)
+            .map_err(|error| StepError::Retryable(Box::new(error)))?;
+        let claimed: Vec<&str> = checkpoint.claimed.keys().map(String::as_str).collect();
+        let mut metrics = measured(step, &served, &validation.known, &claimed)?;
+        for (name, &claim) in &checkpoint.claimed {
+            if let Some(&found) = metrics.get(name)
+                && (claim - found).abs() > command.tolerance
+            {
+                step.remark(format!(
+                    "model {} of step {}: the program claims {name} {claim}, measured here it is {found}",
+                    model.short(),
+                    checkpoint.step
+                ));
+            }
+            metrics.insert(format!("claimed.{name}"), claim);
+        }
+        if checkpoints.iter().all(|known| known.model != model) {
+            checkpoints.push(Checkpoint { model, step: checkpoint.step, metrics });
+        }
+    }
+    Ok(checkpoints)
 }
 
 /// Trains in this process, from where a crash cut an earlier try off.
@@ -115,30 +200,36 @@ fn train_here(
 }
 
 /// What a model's file answers for the validation samples, which must be finite numbers in the task's shape.
-fn serve(step: &Step, path: &Path, validation: &Samples) -> Result<Predictions, StepError> {
-    let mut predictor =
-        load(path, &step.definition, &step.pool, step.install).map_err(StepError::permanent)?;
-    predictor.predict(&validation.inputs).map_err(StepError::permanent)
+fn serve(step: &Step, model: Digest, validation: &Samples) -> Result<Predictions, InferenceError> {
+    let path = step.artifacts.path(&model);
+    load(&path, &step.definition, &step.pool, step.install)?.predict(&validation.inputs)
 }
 
-/// What the workflow goes by, measured by the file, because the file is what will serve.
+/// What the workflow goes by, and whatever else is asked for and known, measured by the file, because the file is what will serve.
 fn measured(
     step: &Step,
     served: &Predictions,
     validation: &Known,
+    also: &[&str],
 ) -> Result<BTreeMap<String, f64>, StepError> {
     let (selector, kpi) = (&step.definition.model_selector, &step.definition.kpi);
-    let mut names =
-        BTreeSet::from([selector.criterion.clone(), format!("validation.{}", kpi.metric)]);
-    names.extend(selector.tie_break.clone());
     let answers = served.meaning(step.definition.run.task, step.pool.classes().len());
-    names
-        .into_iter()
-        .map(|name| {
-            let value = Criterion::of(&name)?.value(step, &answers, validation)?;
-            Ok((name, value))
-        })
-        .collect()
+    let value = |name: &str| Criterion::of(name)?.value(step, &answers, validation);
+    let mut needed =
+        BTreeSet::from([selector.criterion.clone(), format!("validation.{}", kpi.metric)]);
+    needed.extend(selector.tie_break.clone());
+    let mut metrics = BTreeMap::new();
+    for name in needed {
+        let value = value(&name)?;
+        metrics.insert(name, value);
+    }
+    for &name in also {
+        // A name that means nothing here, or nothing in this task, is left to whoever uses it.
+        if let Ok(value) = value(name) {
+            metrics.insert(name.to_owned(), value);
+        }
+    }
+    Ok(metrics)
 }
 
 /// How far the exported file is from the trained weights.
