@@ -1,12 +1,14 @@
 //! Every key of a workflow file: its type, its range and its default.
 
+mod trainer;
+
 use super::reader::{Key, Reader};
 use super::source::Value;
 use crate::domain::definition::{
     AnnotatorSpec, Broken, ColdStart, Committee, Definition, Direction, Duplicates,
-    EmbeddingSource, GateEstimator, GraphSpec, ImageChannels, ImageLayout, Inconclusive, Keep,
-    KpiSpec, Mode, ModelSelectorSpec, OptimizerSpec, PoolSource, PoolSpec, ProviderChoice,
-    RetrySpec, RunSpec, ScheduleSpec, SelectorModel, SelectorSpec, StopSpec, StopWhen, TrainerSpec,
+    EmbeddingSource, GateEstimator, ImageChannels, ImageLayout, Inconclusive, Keep, KpiSpec, Mode,
+    ModelSelectorSpec, PoolSource, PoolSpec, ProviderChoice, RetrySpec, RunSpec, SelectorModel,
+    SelectorSpec, StopSpec, StopWhen,
 };
 use crate::domain::metric::Metric;
 use crate::domain::strategy::{StrategySpec, catalogue};
@@ -77,6 +79,7 @@ const TABLES: [(&str, &[&str]); 9] = [
         &[
             "graph",
             "hidden",
+            "channels",
             "epochs",
             "batch",
             "optimizer",
@@ -88,6 +91,20 @@ const TABLES: [(&str, &[&str]); 9] = [
             "weight_decay",
             "patience",
             "checkpoints",
+            "loss",
+            "focal_gamma",
+            "huber_delta",
+            "class_weights",
+            "label_smoothing",
+            "warmup",
+            "normalise",
+            "flip",
+            "shift",
+            "command",
+            "seconds",
+            "memory_mb",
+            "tolerance",
+            "settings",
         ],
     ),
     (
@@ -150,7 +167,7 @@ pub(super) fn definition(reader: &mut Reader<'_>) -> Definition {
         pool: pool(reader, &run),
         selector: selector(reader, &run),
         annotator: annotator(reader),
-        trainer: trainer(reader),
+        trainer: trainer::trainer(reader),
         model_selector: model_selector(reader, run.task),
         stop: stop(reader, run.mode, kpi.gate),
         kpi,
@@ -484,66 +501,6 @@ fn annotator(reader: &mut Reader<'_>) -> AnnotatorSpec {
     reader
         .choice(("annotator", "kind"), &[("oracle", AnnotatorSpec::Oracle)])
         .unwrap_or(AnnotatorSpec::Oracle)
-}
-
-fn trainer(reader: &mut Reader<'_>) -> TrainerSpec {
-    let positive = |key, reader: &mut Reader<'_>| {
-        reader.number(key, "a number above 0, at most 100", |x| x > 0.0 && x <= 100.0)
-    };
-    TrainerSpec {
-        graph: graph(reader),
-        epochs: reader.whole(("trainer", "epochs"), 1..=COUNT_MAX).unwrap_or(60),
-        batch: reader.whole(("trainer", "batch"), 1..=COUNT_MAX).unwrap_or(16),
-        optimizer: optimizer(reader),
-        learning_rate: positive(("trainer", "learning_rate"), reader).unwrap_or(0.01),
-        schedule: schedule(reader),
-        weight_decay: reader
-            .number(("trainer", "weight_decay"), "a number from 0 to 100", |x| {
-                (0.0..=100.0).contains(&x)
-            })
-            .unwrap_or(0.0),
-        patience: reader.whole(("trainer", "patience"), 1..=COUNT_MAX),
-        checkpoints: reader.whole(("trainer", "checkpoints"), 1..=1_000).unwrap_or(3),
-        ..TrainerSpec::default()
-    }
-}
-
-fn graph(reader: &mut Reader<'_>) -> GraphSpec {
-    let key = ("trainer", "hidden");
-    let hidden = widths(reader, key);
-    let mlp =
-        reader.choice(("trainer", "graph"), &[("softmax", false), ("mlp", true)]).unwrap_or(false);
-    match (mlp, hidden) {
-        (false, _) => GraphSpec::Softmax,
-        (true, Some(hidden)) => GraphSpec::Mlp(hidden),
-        (true, None) => {
-            if !reader.has(key) {
-                reader.refuse(
-                    key,
-                    "missing; an mlp needs its hidden widths, for example hidden = [64]",
-                );
-            }
-            GraphSpec::Mlp(vec![])
-        }
-    }
-}
-
-fn optimizer(reader: &mut Reader<'_>) -> OptimizerSpec {
-    let momentum = reader
-        .number(("trainer", "momentum"), "a number from 0 to below 1", |x| (0.0..1.0).contains(&x));
-    let sgd =
-        reader.choice(("trainer", "optimizer"), &[("adam", false), ("sgd", true)]).unwrap_or(false);
-    if sgd { OptimizerSpec::Sgd { momentum: momentum.unwrap_or(0.9) } } else { OptimizerSpec::Adam }
-}
-
-fn schedule(reader: &mut Reader<'_>) -> ScheduleSpec {
-    let every = reader.whole(("trainer", "step_every"), 1..=COUNT_MAX);
-    let factor = reader
-        .number(("trainer", "step_factor"), "a number above 0, at most 1", |x| x > 0.0 && x <= 1.0);
-    let step = ScheduleSpec::Step { every: every.unwrap_or(10), factor: factor.unwrap_or(0.1) };
-    let schedules =
-        [("constant", ScheduleSpec::Constant), ("cosine", ScheduleSpec::Cosine), ("step", step)];
-    reader.choice(("trainer", "schedule"), &schedules).unwrap_or(ScheduleSpec::Cosine)
 }
 
 fn model_selector(reader: &mut Reader<'_>, task: Task) -> ModelSelectorSpec {

@@ -2,8 +2,8 @@
 
 use super::reader::Reader;
 use crate::domain::definition::{
-    ColdStart, Definition, Direction, GateEstimator, GraphSpec, ImageChannels, Mode, OptimizerSpec,
-    PoolSource, PoolSpec, ScheduleSpec,
+    ColdStart, Definition, Direction, GateEstimator, GraphSpec, ImageChannels, LossSpec, Mode,
+    OptimizerSpec, PoolSource, PoolSpec, ScheduleSpec,
 };
 use crate::domain::label::ClassSet;
 use crate::domain::strategy::catalogue;
@@ -242,18 +242,72 @@ fn production(definition: &Definition, reader: &mut Reader<'_>) {
     }
 }
 
+/// Keys of the trainer that belong to a program, and those that a program makes moot.
+fn outside(definition: &Definition, reader: &mut Reader<'_>) {
+    let command = ("trainer", "command");
+    if definition.trainer.external.is_none() {
+        for key in ["seconds", "memory_mb", "tolerance", "settings"] {
+            if reader.has(("trainer", key)) && !reader.has(command) {
+                let problem = "belongs to a program; remove the key, or name one in command";
+                reader.contradiction(&[("trainer", key), command], problem);
+            }
+        }
+        return;
+    }
+    for key in ["graph", "loss", "optimizer", "epochs"] {
+        if reader.has(("trainer", key)) && !reader.is_moot(("trainer", key), command) {
+            let problem = "the program of `command` trains by itself; remove the key, or tell the program by settings";
+            reader.contradiction(&[("trainer", key), command], problem);
+        }
+    }
+}
+
 fn training(definition: &Definition, reader: &mut Reader<'_>) {
+    outside(definition, reader);
     let trainer = &definition.trainer;
     let stands = |reader: &Reader<'_>, key, by| reader.has(key) && !reader.is_moot(key, by);
-    let (hidden, graph) = (("trainer", "hidden"), ("trainer", "graph"));
-    if trainer.graph == GraphSpec::Softmax && stands(reader, hidden, graph) {
-        reader.contradiction(
-            &[("trainer", "hidden"), ("trainer", "graph")],
-            "softmax has no hidden layers; remove the key, or set graph = \"mlp\"",
+    let (hidden, channels, graph) =
+        (("trainer", "hidden"), ("trainer", "channels"), ("trainer", "graph"));
+    let name = match trainer.graph {
+        GraphSpec::Softmax => "softmax",
+        GraphSpec::Mlp(_) => "mlp",
+        GraphSpec::Cnn(_) => "cnn",
+        GraphSpec::Unet(_) => "unet",
+    };
+    if name != "mlp" && stands(reader, hidden, graph) {
+        let message =
+            format!("{name} has no hidden layers; remove the key, or set graph = \"mlp\"");
+        reader.contradiction(&[hidden, graph], &message);
+    }
+    if matches!(trainer.graph, GraphSpec::Softmax | GraphSpec::Mlp(_))
+        && stands(reader, channels, graph)
+    {
+        let message =
+            format!("{name} has no channels; remove the key, or set graph = \"cnn\" or \"unet\"");
+        reader.contradiction(&[channels, graph], &message);
+    }
+    let loss = ("trainer", "loss");
+    for (key, word, belongs) in [
+        ("focal_gamma", "focal", matches!(trainer.loss, Some(LossSpec::Focal { .. }))),
+        ("huber_delta", "huber", matches!(trainer.loss, Some(LossSpec::Huber { .. }))),
+    ] {
+        if !belongs && stands(reader, ("trainer", key), loss) {
+            let message =
+                format!("belongs to the loss {word}; remove the key, or set loss = {word:?}");
+            reader.contradiction(&[("trainer", key), loss], &message);
+        }
+    }
+    if trainer.warmup >= trainer.epochs {
+        let message = format!(
+            "warmup = {} leaves nothing of epochs = {}; give it fewer",
+            trainer.warmup, trainer.epochs
         );
+        reader.contradiction(&[("trainer", "warmup"), ("trainer", "epochs")], &message);
     }
     let (momentum, optimizer) = (("trainer", "momentum"), ("trainer", "optimizer"));
-    if trainer.optimizer == OptimizerSpec::Adam && stands(reader, momentum, optimizer) {
+    if !matches!(trainer.optimizer, OptimizerSpec::Sgd { .. })
+        && stands(reader, momentum, optimizer)
+    {
         reader.contradiction(
             &[("trainer", "momentum"), ("trainer", "optimizer")],
             "momentum belongs to sgd; remove the key, or set optimizer = \"sgd\"",

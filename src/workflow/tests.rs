@@ -93,6 +93,45 @@ fn overrides_take_the_place_of_what_the_file_says() {
 }
 
 #[test]
+fn a_trainer_has_a_network_a_loss_and_what_is_done_to_samples() {
+    let found = parse(
+        MINIMAL,
+        "w.toml",
+        &set(&[
+            ("trainer.graph", "cnn"),
+            ("trainer.channels", "[8, 16]"),
+            ("trainer.optimizer", "adamw"),
+            ("trainer.loss", "focal"),
+            ("trainer.class_weights", "[1, 2.5]"),
+            ("trainer.warmup", "3"),
+            ("trainer.normalise", "standard"),
+            ("trainer.flip", "true"),
+            ("trainer.shift", "2"),
+        ]),
+    );
+    let trainer = found.expect("a good trainer").trainer;
+    assert_eq!(trainer.graph, GraphSpec::Cnn(vec![8, 16]));
+    assert_eq!(trainer.optimizer, OptimizerSpec::AdamW);
+    assert_eq!(trainer.loss, Some(LossSpec::Focal { gamma: 2.0 }));
+    assert_eq!(trainer.class_weights, ClassWeights::Given(vec![1.0, 2.5]));
+    assert_eq!((trainer.warmup, trainer.normalise), (3, Normalise::Standard));
+    assert_eq!(trainer.augment, Augment { flip: true, shift: 2 });
+    let linear = parse(MINIMAL, "w.toml", &set(&[("trainer.graph", "linear")])).expect("good");
+    assert_eq!(linear.trainer, TrainerSpec::default(), "a linear layer under its other name");
+}
+
+#[test]
+fn a_workflow_that_says_nothing_of_what_came_later_keeps_its_canonical_bytes() {
+    let found = parse(MINIMAL, "w.toml", &[]).expect("a good workflow");
+    let trainer = serde_json::to_string(&found.trainer).expect("plain data");
+    assert_eq!(
+        trainer,
+        "{\"graph\":\"softmax\",\"epochs\":60,\"batch\":16,\"optimizer\":\"adam\",\"learning_rate\":0.01,\
+         \"schedule\":\"cosine\",\"weight_decay\":0.0,\"patience\":null,\"checkpoints\":3}"
+    );
+}
+
+#[test]
 fn every_problem_is_reported_with_its_line() {
     let text = "\
 name = \"x\"
@@ -263,6 +302,11 @@ fn contradictions_name_both_sides_and_the_way_out() {
         ),
         (vec![("trainer.graph", "mlp")], "trainer.hidden: missing; an mlp needs its hidden widths"),
         (vec![("trainer.hidden", "[8]")], "trainer.hidden: softmax has no hidden layers"),
+        (vec![("trainer.graph", "unet")], "trainer.channels: missing; a unet needs its channels"),
+        (vec![("trainer.channels", "[8]")], "trainer.channels: softmax has no channels"),
+        (vec![("trainer.focal_gamma", "2")], "trainer.focal_gamma: belongs to the loss focal"),
+        (vec![("trainer.huber_delta", "2")], "trainer.huber_delta: belongs to the loss huber"),
+        (vec![("trainer.warmup", "60")], "trainer.warmup: warmup = 60 leaves nothing"),
         (vec![("trainer.momentum", "0.9")], "trainer.momentum: momentum belongs to sgd"),
         (vec![("trainer.step_every", "5")], "trainer.step_every: belongs to the step schedule"),
         (

@@ -90,7 +90,15 @@ const LIBRARIES: [(&str, &[&str]); 14] = [
     ("bincode", &["src/store/codec.rs"]),
     ("ort", &["src/inference/onnx.rs"]),
     ("burn", &["src/training/network.rs"]),
-    ("onnx_rs", &["src/training/export.rs", "src/inference/tests.rs", "src/inference/models.rs"]),
+    (
+        "onnx_rs",
+        &[
+            "src/training/export.rs",
+            "src/training/combine.rs",
+            "src/inference/tests.rs",
+            "src/inference/models.rs",
+        ],
+    ),
     ("tract_onnx", &["src/inference/tract.rs"]),
     ("rusqlite", &["src/data_selector/database.rs"]),
     ("clap", &["src/cli.rs", "src/cli/"]),

@@ -8,6 +8,9 @@ use gleaner::domain::matrix::Matrix;
 use gleaner::domain::task::Task as Kind;
 use gleaner::training::TrainedCheckpoint;
 
+#[path = "../../examples/own_task.rs"]
+mod own_task;
+
 /// Any numbers in [-0.5, 0.5), the same each time.
 fn noise(place: usize) -> f32 {
     let mixed = (place as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -184,4 +187,93 @@ fn a_network_that_does_not_fit_its_task_is_told_before_anything_is_read() {
     let mut off = prices();
     off.train.labels = matrix(90, 1, |row, _| if row == 3 { f32::NAN } else { 0.0 });
     off.refused(&spec(), "the label of train sample 3 is NaN, which is no finite number");
+}
+
+/// A backbone for the pictures of [`boxes`]: a network that was trained for something else, whose embedding is used.
+fn backbone() -> Vec<u8> {
+    let mut problem = boxes(true);
+    problem.kind = Kind::Classification;
+    for data in [&mut problem.train, &mut problem.validation] {
+        data.labels = matrix(data.labels.rows(), 1, |row, _| data.labels.row(row)[0]);
+    }
+    let spec = TrainerSpec { graph: GraphSpec::Cnn(vec![4]), epochs: 3, ..spec() };
+    problem.trained(&spec, 1).unwrap().pop().unwrap().onnx
+}
+
+#[test]
+fn a_frozen_backbone_and_its_head_are_one_file_that_answers_as_both() {
+    let backbone = backbone();
+    // The heads learn from embeddings: which corner is the box in?
+    let mut problem = boxes(true);
+    problem.kind = Kind::Classification;
+    problem.classes = 4;
+    for (data, first) in [(&mut problem.train, 0), (&mut problem.validation, 90)] {
+        data.labels = matrix(data.labels.rows(), 1, |row, _| ((first + row) % 4) as f32);
+    }
+    let embed = |data: &Data| {
+        let seen = Problem { validation: data.clone(), ..problem.clone() };
+        seen.served(&backbone, ProviderChoice::Cpu).embedding.unwrap()
+    };
+    let mut on_embeddings = problem.clone();
+    on_embeddings.train.inputs = embed(&problem.train);
+    on_embeddings.validation.inputs = embed(&problem.validation);
+    on_embeddings.shape = vec![on_embeddings.train.inputs.cols()];
+    for graph in [GraphSpec::Softmax, GraphSpec::Mlp(vec![12])] {
+        let spec = TrainerSpec { graph, normalise: Normalise::Standard, epochs: 40, ..spec() };
+        let head = on_embeddings.trained(&spec, 1).unwrap().pop().unwrap();
+        let whole = gleaner::training::combine(&backbone, &head.onnx).unwrap();
+        let two = on_embeddings.served(&head.onnx, ProviderChoice::Cpu);
+        let one = problem.served(&whole, ProviderChoice::Cpu);
+        assert_eq!(one.score_shape, [4]);
+        for (one, two) in [
+            (one.logits.data(), two.logits.data()),
+            (one.embedding.unwrap().data(), two.embedding.unwrap().data()),
+        ] {
+            assert_eq!(one.len(), two.len());
+            assert!(one.iter().zip(two).all(|(one, two)| (one - two).abs() < 1e-4));
+        }
+        // The whole is a backbone, too: names that are taken are told apart.
+        let again = TrainerSpec { graph: GraphSpec::Softmax, epochs: 1, ..spec };
+        let seen = Problem { validation: problem.train.clone(), ..problem.clone() };
+        let mut next = on_embeddings.clone();
+        next.train.inputs = seen.served(&whole, ProviderChoice::Cpu).embedding.unwrap();
+        next.validation = next.train.clone();
+        next.validation.labels = next.train.labels.clone();
+        next.shape = vec![next.train.inputs.cols()];
+        let head = next.trained(&again, 1).unwrap().pop().unwrap().onnx;
+        let twice = gleaner::training::combine(&whole, &head).unwrap();
+        let served = seen.served(&twice, ProviderChoice::Cpu);
+        let apart = next.served(&head, ProviderChoice::Cpu);
+        let pairs = served.logits.data().iter().zip(apart.logits.data());
+        assert!(pairs.into_iter().all(|(one, two)| (one - two).abs() < 1e-4));
+    }
+}
+
+#[test]
+fn what_cannot_become_one_file_is_refused_with_the_reason() {
+    let backbone = backbone();
+    let mlp = three_clouds().trained(&spec(), 1).unwrap().pop().unwrap().onnx;
+    let flat = Problem { shape: vec![4], ..three_clouds() };
+    let narrow = flat.trained(&spec(), 1).unwrap().pop().unwrap().onnx;
+    for (backbone, head, words) in [
+        (&b"no model"[..], &narrow[..], "the backbone is no ONNX file"),
+        (&backbone[..], &[][..], "the head is no ONNX file: it has no graph"),
+        (&backbone, &mlp, "the head has 3 axes at \"input\""),
+        (&backbone, &narrow, "the backbone answers with 64 values a sample, but the head takes 4"),
+    ] {
+        let error = gleaner::training::combine(backbone, head).unwrap_err().to_string();
+        assert!(error.contains(words), "{words:?} is not in {error:?}");
+    }
+}
+
+#[test]
+fn the_task_of_the_guide_is_learnt_and_served() {
+    let (onnx, off) = own_task::run().unwrap();
+    assert!(off < 0.15, "off by {off} grades");
+    let inputs = Matrix::new(2, 2, vec![0.05, 0.05, 0.95, 0.95]).unwrap();
+    let mut problem = three_clouds();
+    (problem.shape, problem.validation.inputs) = (vec![2], inputs);
+    let served = problem.served(&onnx, ProviderChoice::Cpu).logits;
+    assert!(served.row(0).iter().all(|logit| *logit < 0.0), "the lowest grade: {served:?}");
+    assert!(served.row(1).iter().all(|logit| *logit > 0.0), "the highest grade: {served:?}");
 }
