@@ -48,8 +48,8 @@ pub struct Curve {
 pub struct Point {
     /// Labels bought.
     pub labels: u64,
-    /// The share of the test split that it got right.
-    pub accuracy: f64,
+    /// Its KPI on the test split.
+    pub value: f64,
 }
 
 /// Why there is no comparison.

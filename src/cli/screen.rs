@@ -5,7 +5,8 @@ use super::output::{Output, Style};
 use crate::domain::digest::Digest;
 use crate::domain::event::{EndReason, Event, KpiChecked, KpiStage};
 use crate::domain::ids::RunId;
-use crate::domain::kpi::Verdict;
+use crate::domain::kpi::{Interval, Verdict};
+use crate::domain::metric::Metric;
 use crate::domain::state::CycleSummary;
 use crate::domain::time::Timestamp;
 use crate::engine::notice::Notice;
@@ -155,7 +156,7 @@ pub(super) fn table_head() -> String {
 pub(super) fn row(output: &Output, line: &CycleSummary, spent: Option<Duration>) -> String {
     let gate = line.gate.as_ref().map_or_else(
         || "-".to_owned(),
-        |gate| format!("{} {:.1} % of {}", verdict(gate.verdict), gate.value * 100.0, gate.n),
+        |gate| format!("{} {} of {}", verdict(gate.verdict), value(gate, gate.value), gate.n),
     );
     let saved = line.checkpoints.map_or_else(|| "-".to_owned(), |saved| saved.to_string());
     let promoted = match (line.promoted, line.checkpoints) {
@@ -177,13 +178,23 @@ pub(super) fn row(output: &Output, line: &CycleSummary, spent: Option<Duration>)
 }
 
 fn measured(checked: &KpiChecked) -> String {
-    format!(
-        "{} {:.1} % ({:.1} to {:.1})",
-        checked.estimator,
-        checked.value * 100.0,
-        checked.interval.low * 100.0,
-        checked.interval.high * 100.0
-    )
+    let Interval { low, high } = checked.interval;
+    let estimator = &checked.estimator;
+    if is_share(checked) {
+        let [found, low, high] = [checked.value, low, high].map(|share| share * 100.0);
+        format!("{estimator} {found:.1} % ({low:.1} to {high:.1})")
+    } else {
+        format!("{estimator} {:.3} ({low:.3} to {high:.3})", checked.value)
+    }
+}
+
+fn is_share(checked: &KpiChecked) -> bool {
+    checked.metric.parse::<Metric>().is_ok_and(|metric| metric.most().is_some())
+}
+
+/// A value of what was measured: a share in percent, any other number as it is.
+fn value(checked: &KpiChecked, value: f64) -> String {
+    if is_share(checked) { format!("{:.1} %", value * 100.0) } else { format!("{value:.3}") }
 }
 
 const fn verdict(verdict: Verdict) -> &'static str {
@@ -217,9 +228,9 @@ pub(super) fn summary(
     });
     if let Some((line, checked)) = reached {
         lines.push(format!(
-            "target     {} {:.1} % first reached on the {} split with {} labels (cycle {})",
+            "target     {} {} first reached on the {} split with {} labels (cycle {})",
             checked.metric,
-            checked.target * 100.0,
+            value(checked, checked.target),
             checked.estimator,
             line.labelled,
             line.cycle

@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     /// The first seed; the others follow it.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// The accuracy whose price in labels is told [default: the workflow's kpi.target].
+    /// The value of the KPI whose price in labels is told [default: the workflow's kpi.target].
     #[arg(long, value_name = "ACCURACY")]
     target: Option<f64>,
     /// Labels at the most [default: the workflow's stop.max_labels].
@@ -150,7 +150,7 @@ fn show(output: &Output, summary: &Summary) -> Result<(), CliError> {
     let head = format!(
         "{:<wide$}  {:>12}  {:<16} {:<16} {}",
         "strategy",
-        format!("labels to {}", percent(summary.target)),
+        format!("labels to {}", shown(summary)),
         "area (s.e.)",
         "last (s.e.)",
         format_args!("area against {} (s.e., 95 % interval)", summary.against)
@@ -170,8 +170,12 @@ fn show(output: &Output, summary: &Summary) -> Result<(), CliError> {
     Ok(())
 }
 
-fn percent(share: f64) -> String {
-    let text = format!("{:.2}", share * 100.0);
+/// The target: a share in percent, any other number as it is.
+fn shown(summary: &Summary) -> String {
+    if summary.metric.most().is_none() {
+        return summary.target.to_string();
+    }
+    let text = format!("{:.2}", summary.target * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 

@@ -108,7 +108,7 @@ fn campaign(
             .iter()
             .filter_map(|line| {
                 let checked = line.acceptance.as_ref()?;
-                Some(Point { labels: line.labelled, accuracy: checked.value })
+                Some(Point { labels: line.labelled, value: checked.value })
             })
             .collect()),
         RunState::Failed => Err(SimulateError::Failed {

@@ -84,7 +84,8 @@ pub(super) fn draw(summary: &Summary) -> Picture {
         top: TOP,
         bottom: height - BOTTOM,
         labels: Scale::around(places(summary).map(|(labels, _)| labels)),
-        accuracy: Scale::around(places(summary).map(|(_, accuracy)| accuracy)),
+        value: Scale::around(places(summary).map(|(_, value)| value)),
+        is_share: summary.metric.most().is_some(),
     };
     let title = title(summary);
     let mut shapes = vec![text((LEFT, 26.0), title.clone(), Side::Left, BLACK)];
@@ -106,10 +107,10 @@ pub(super) fn draw(summary: &Summary) -> Picture {
 
 fn title(summary: &Summary) -> String {
     match summary.seeds.len() {
-        1 => format!("{}: accuracy on the test split, one seed", summary.workflow),
+        1 => format!("{}: {} on the test split, one seed", summary.workflow, summary.metric),
         seeds => format!(
-            "{}: accuracy on the test split, mean of {seeds} seeds, bands of one standard error",
-            summary.workflow
+            "{}: {} on the test split, mean of {seeds} seeds, bands of one standard error",
+            summary.workflow, summary.metric
         ),
     }
 }
@@ -117,8 +118,8 @@ fn title(summary: &Summary) -> String {
 /// Every place of every curve and of its band's edges.
 fn places(summary: &Summary) -> impl Iterator<Item = Place> {
     summary.strategies.iter().flat_map(|one| &one.curve).flat_map(|point| {
-        let error = point.accuracy.standard_error.unwrap_or(0.0);
-        [-error, error].map(|error| (point.labels as f64, point.accuracy.mean + error))
+        let error = point.value.standard_error.unwrap_or(0.0);
+        [-error, error].map(|error| (point.labels as f64, point.value.mean + error))
     })
 }
 
@@ -154,7 +155,8 @@ struct Plot {
     top: f64,
     bottom: f64,
     labels: Scale,
-    accuracy: Scale,
+    value: Scale,
+    is_share: bool,
 }
 
 impl Plot {
@@ -162,17 +164,21 @@ impl Plot {
         self.left + self.labels.share(labels) * (self.right - self.left)
     }
 
-    fn y(&self, accuracy: f64) -> f64 {
-        self.bottom - self.accuracy.share(accuracy) * (self.bottom - self.top)
+    fn y(&self, value: f64) -> f64 {
+        self.bottom - self.value.share(value) * (self.bottom - self.top)
+    }
+
+    /// A value: a share in percent, any other number as it is.
+    fn shown(&self, value: f64) -> String {
+        if self.is_share { format!("{} %", number(100.0 * value)) } else { number(value) }
     }
 
     fn axes(&self, shapes: &mut Vec<Shape>) {
         let mut lines = Vec::new();
-        for tick in self.accuracy.ticks() {
+        for tick in self.value.ticks() {
             let y = self.y(tick);
             lines.push(thin((self.left, y), (self.right, y), LIGHT));
-            let name = format!("{} %", number(100.0 * tick));
-            shapes.push(text((self.left - 8.0, y + 4.0), name, Side::Right, BLACK));
+            shapes.push(text((self.left - 8.0, y + 4.0), self.shown(tick), Side::Right, BLACK));
         }
         for tick in self.labels.ticks() {
             let x = self.x(tick);
@@ -199,15 +205,15 @@ impl Plot {
         }
         let places = vec![(self.left, y), (self.right, y)];
         shapes.push(Shape::Line { places, colour: GREY, width: 1.0, dashes: &[4.0, 4.0] });
-        let name = format!("target {} %", number(100.0 * target));
+        let name = format!("target {}", self.shown(target));
         shapes.push(text((self.left + 8.0, y - 6.0), name, Side::Left, GREY));
     }
 
     fn band(&self, one: &StrategySummary, colour: Colour, shapes: &mut Vec<Shape>) {
         let edge = |sign: f64| {
             one.curve.iter().filter_map(move |point| {
-                let error = point.accuracy.standard_error?;
-                Some((self.x(point.labels as f64), self.y(point.accuracy.mean + sign * error)))
+                let error = point.value.standard_error?;
+                Some((self.x(point.labels as f64), self.y(point.value.mean + sign * error)))
             })
         };
         let upper: Vec<Place> = edge(1.0).collect();
@@ -222,7 +228,7 @@ impl Plot {
         let places: Vec<Place> = one
             .curve
             .iter()
-            .map(|point| (self.x(point.labels as f64), self.y(point.accuracy.mean)))
+            .map(|point| (self.x(point.labels as f64), self.y(point.value.mean)))
             .collect();
         match places.as_slice() {
             [] => {}

@@ -3,6 +3,7 @@
 use super::SimulateError;
 use crate::data_selector;
 use crate::domain::definition::{Definition, Mode};
+use crate::domain::metric::Metric;
 use crate::domain::strategy::{StrategySpec, catalogue};
 use crate::pool::Pool;
 use crate::workflow;
@@ -22,7 +23,7 @@ pub struct Request<'a> {
     pub first_seed: u64,
     /// How many seeds; the others follow the first.
     pub seeds: u64,
-    /// The accuracy to reach; `None`: the workflow's `kpi.target`.
+    /// The value of the KPI to reach; `None`: the workflow's `kpi.target`.
     pub target: Option<f64>,
     /// Labels at the most; `None`: the workflow's `stop.max_labels`.
     pub labels: Option<usize>,
@@ -37,7 +38,9 @@ pub struct Plan {
     pub strategies: Vec<String>,
     /// The seeds.
     pub seeds: Vec<u64>,
-    /// The accuracy to reach.
+    /// What is measured: the workflow's KPI.
+    pub metric: Metric,
+    /// The value to reach.
     pub target: f64,
     /// Labels at the most.
     pub labels: Option<usize>,
@@ -91,6 +94,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, SimulateError> {
         name: base.run.name,
         strategies,
         seeds,
+        metric: base.kpi.metric,
         target,
         labels,
         runtime: base.selector.runtime.map(PathBuf::from),

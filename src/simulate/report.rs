@@ -54,13 +54,14 @@ impl Out {
 /// One line for each measurement.
 fn results(summary: &Summary, curves: &[Curve]) -> io::Result<Vec<u8>> {
     let mut csv = csv::Writer::from_writer(Vec::new());
-    csv.write_record(["strategy", "seed", "labels", "accuracy"])?;
+    let metric = summary.metric.to_string();
+    csv.write_record(["strategy", "seed", "labels", metric.as_str()])?;
     for curve in curves {
         let strategy =
             summary.strategies.get(curve.strategy).map_or("", |one| one.strategy.as_str());
         for point in &curve.points {
             let numbers =
-                [curve.seed.to_string(), point.labels.to_string(), point.accuracy.to_string()];
+                [curve.seed.to_string(), point.labels.to_string(), point.value.to_string()];
             csv.write_record(std::iter::once(strategy).chain(numbers.iter().map(String::as_str)))?;
         }
     }

@@ -2,6 +2,7 @@
 //! by seed.
 
 use super::{Curve, Plan, Point};
+use crate::domain::metric::Metric;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -12,7 +13,9 @@ pub struct Summary {
     pub workflow: String,
     /// The seeds.
     pub seeds: Vec<u64>,
-    /// The accuracy to reach.
+    /// What was measured on the test split.
+    pub metric: Metric,
+    /// The value to reach.
     pub target: f64,
     /// Labels at the most.
     pub labels: Option<usize>,
@@ -31,9 +34,9 @@ pub struct StrategySummary {
     pub labels_to_target: Option<f64>,
     /// How many seeds never reached the target.
     pub never: u64,
-    /// The area under accuracy over labels by the trapezoid rule, divided by its width: the mean accuracy on the way.
+    /// The area under the value over labels by the trapezoid rule, divided by its width: the mean value on the way.
     pub area: Estimate,
-    /// The accuracy at the end.
+    /// The value at the end.
     pub last: Estimate,
     /// The area minus that of the other strategy on the same seed; `None` for the other strategy itself.
     pub difference: Option<Difference>,
@@ -64,8 +67,8 @@ pub struct Difference {
 pub struct MeanPoint {
     /// Labels bought.
     pub labels: u64,
-    /// The accuracy.
-    pub accuracy: Estimate,
+    /// The value.
+    pub value: Estimate,
 }
 
 /// Sums up the curves of a plan.
@@ -83,9 +86,9 @@ pub fn summarise(plan: &Plan, curves: &[Curve]) -> Summary {
         let curves = of(index);
         let own = areas(index);
         let reached: Vec<Option<u64>> =
-            curves.iter().map(|curve| labels_to(&curve.points, plan.target)).collect();
+            curves.iter().map(|curve| labels_to(&curve.points, plan)).collect();
         let last: Vec<f64> =
-            curves.iter().filter_map(|curve| Some(curve.points.last()?.accuracy)).collect();
+            curves.iter().filter_map(|curve| Some(curve.points.last()?.value)).collect();
         let pairs: Vec<f64> = own
             .iter()
             .filter_map(|(seed, area)| {
@@ -106,6 +109,7 @@ pub fn summarise(plan: &Plan, curves: &[Curve]) -> Summary {
     Summary {
         workflow: plan.name.clone(),
         seeds: plan.seeds.clone(),
+        metric: plan.metric,
         target: plan.target,
         labels: plan.labels,
         against: plan.strategies.get(against).cloned().unwrap_or_default(),
@@ -120,14 +124,15 @@ pub fn area(points: &[Point]) -> f64 {
     let width = |(a, b): (&Point, &Point)| b.labels.saturating_sub(a.labels) as f64;
     let total: f64 = pairs().map(width).sum();
     if total > 0.0 {
-        pairs().map(|(a, b)| width((a, b)) * 0.5 * (a.accuracy + b.accuracy)).sum::<f64>() / total
+        pairs().map(|(a, b)| width((a, b)) * 0.5 * (a.value + b.value)).sum::<f64>() / total
     } else {
-        points.last().map_or(f64::NAN, |point| point.accuracy)
+        points.last().map_or(f64::NAN, |point| point.value)
     }
 }
 
-fn labels_to(points: &[Point], target: f64) -> Option<u64> {
-    points.iter().find(|point| point.accuracy >= target).map(|point| point.labels)
+fn labels_to(points: &[Point], plan: &Plan) -> Option<u64> {
+    let reaches = |point: &&Point| plan.metric.direction().gain(point.value, plan.target) >= 0.0;
+    points.iter().find(reaches).map(|point| point.labels)
 }
 
 /// The median; what never came counts as more than everything.
@@ -191,7 +196,7 @@ fn mean_curve(curves: &[&Curve]) -> Vec<MeanPoint> {
     let at = |labels| {
         let heights: Vec<f64> =
             curves.iter().filter_map(|curve| height(&curve.points, labels)).collect();
-        MeanPoint { labels, accuracy: estimate(&heights) }
+        MeanPoint { labels, value: estimate(&heights) }
     };
     places.into_iter().map(at).collect()
 }
@@ -200,11 +205,11 @@ fn height(points: &[Point], labels: u64) -> Option<f64> {
     let after = points.iter().position(|point| point.labels >= labels)?;
     let next = points.get(after)?;
     let Some(before) = after.checked_sub(1).and_then(|place| points.get(place)) else {
-        return Some(next.accuracy);
+        return Some(next.value);
     };
     let share = labels.saturating_sub(before.labels) as f64
         / next.labels.saturating_sub(before.labels).max(1) as f64;
-    Some(before.accuracy + share * (next.accuracy - before.accuracy))
+    Some(before.value + share * (next.value - before.value))
 }
 
 #[cfg(test)]
@@ -212,7 +217,7 @@ mod tests {
     use super::*;
 
     fn points(all: &[(u64, f64)]) -> Vec<Point> {
-        all.iter().map(|&(labels, accuracy)| Point { labels, accuracy }).collect()
+        all.iter().map(|&(labels, accuracy)| Point { labels, value: accuracy }).collect()
     }
 
     #[track_caller]
@@ -253,7 +258,7 @@ mod tests {
         let found = mean_curve(&[&a, &b]);
         let places: Vec<u64> = found.iter().map(|point| point.labels).collect();
         assert_eq!(places, [15, 20, 25]);
-        close(found[0].accuracy.mean, 0.3);
-        close(found[1].accuracy.mean, 0.45);
+        close(found[0].value.mean, 0.3);
+        close(found[1].value.mean, 0.45);
     }
 }

@@ -6,6 +6,7 @@ use crate::domain::definition::{
     OptimizerSpec, PoolSource, PoolSpec, ScheduleSpec,
 };
 use crate::domain::label::ClassSet;
+use crate::domain::metric::Metric;
 use crate::domain::strategy::catalogue;
 use crate::domain::task::Task;
 
@@ -324,9 +325,10 @@ fn training(definition: &Definition, reader: &mut Reader<'_>) {
         }
     }
     let selector = &definition.model_selector;
-    let natural = match selector.criterion.as_str() {
-        "validation.loss" => Direction::Min,
-        _ => Direction::Max,
+    let metric = selector.criterion.strip_prefix("validation.").map(str::parse::<Metric>);
+    let natural = match metric {
+        Some(Ok(metric)) => metric.direction(),
+        Some(Err(_)) | None => Direction::Min, // the loss
     };
     if selector.direction != natural {
         reader.contradiction(

@@ -131,10 +131,8 @@ fn an_interruption_stops_the_comparison_and_writes_nothing() {
 
 /// Two strategies with three places each, and one that was measured once.
 fn fixed() -> (Summary, Vec<Curve>) {
-    let point = |labels, mean, error| MeanPoint {
-        labels,
-        accuracy: Estimate { mean, standard_error: error },
-    };
+    let point =
+        |labels, mean, error| MeanPoint { labels, value: Estimate { mean, standard_error: error } };
     let one = |strategy: &str, curve: Vec<MeanPoint>| StrategySummary {
         strategy: strategy.to_owned(),
         labels_to_target: None,
@@ -171,7 +169,7 @@ fn fixed() -> (Summary, Vec<Curve>) {
         against: "random".to_owned(),
         strategies,
     };
-    let curve = Curve { strategy: 1, seed: 2, points: vec![Point { labels: 20, accuracy: 0.5 }] };
+    let curve = Curve { strategy: 1, seed: 2, points: vec![Point { labels: 20, value: 0.5 }] };
     (summary, vec![curve])
 }
 

@@ -155,12 +155,12 @@ fn loss(reader: &mut Reader<'_>) -> Option<LossSpec> {
         x > 0.0 && x <= 100.0
     });
     let losses = [
-        ("cross-entropy", LossSpec::CrossEntropy),
-        ("binary-cross-entropy", LossSpec::BinaryCrossEntropy),
+        ("cross_entropy", LossSpec::CrossEntropy),
+        ("binary_cross_entropy", LossSpec::BinaryCrossEntropy),
         // 2 and 1 are what the papers use: Lin et al., arXiv 1708.02002; Huber's line from one deviation on.
         ("focal", LossSpec::Focal { gamma: gamma.unwrap_or(2.0) }),
         ("dice", LossSpec::Dice),
-        ("dice-cross-entropy", LossSpec::DiceCrossEntropy),
+        ("dice_cross_entropy", LossSpec::DiceCrossEntropy),
         ("mse", LossSpec::Mse),
         ("huber", LossSpec::Huber { delta: delta.unwrap_or(1.0) }),
     ];
