@@ -66,7 +66,7 @@ fn graded(rows: usize) -> (Matrix, Matrix) {
 }
 
 /// Trains and answers the ONNX file of the best model, and how many grades it is off on average.
-pub fn run() -> Result<(Vec<u8>, f64), TrainingError> {
+pub(crate) fn run() -> Result<(Vec<u8>, f64), TrainingError> {
     let ((inputs, labels), (held_out, held_out_labels)) = (graded(300), graded(100));
     let spec = TrainerSpec { checkpoints: 1, ..TrainerSpec::default() };
     let request = TrainRequest {
@@ -81,7 +81,7 @@ pub fn run() -> Result<(Vec<u8>, f64), TrainingError> {
     Ok((best.onnx, best.metrics["validation.grades_off"]))
 }
 
-#[cfg_attr(test, allow(dead_code, reason = "a test includes this file and calls `run`"))]
+#[cfg_attr(test, expect(dead_code, reason = "a test includes this file and calls `run`"))]
 fn main() -> Result<(), TrainingError> {
     let (onnx, off) = run()?;
     println!("{} bytes of ONNX; off by {off:.3} grades on average", onnx.len());

@@ -14,6 +14,18 @@
 //!
 //! The same labels, settings and seed give bit-identical checkpoints on one machine, on any number of threads, whether or not
 //! the training was interrupted and taken up again on its way.
+//!
+//! # A task of your own
+//!
+//! A task says what its network is ([`Graph`], out of [`parts`] or of single operations), what a label looks like, what a
+//! mistake costs ([`Loss`], or any function with its gradient) and what is measured. Everything else is there: batches,
+//! optimizers, schedules, early stopping, checkpoints, resuming and the ONNX file. Where a task differs from the others it
+//! brings its own [`Task::train`], [`Task::eval`] or [`Task::augment`]. To be named by a workflow it also needs a line in
+//! `tasks` and in [`crate::domain::task`]. This is `examples/own_task.rs`, all of it:
+//!
+//! ```ignore
+#![doc = include_str!("../examples/own_task.rs")]
+//! ```
 
 mod agent;
 mod augment;

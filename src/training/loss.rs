@@ -127,7 +127,7 @@ fn weight(weights: &[f64], class: usize) -> f64 {
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked before")]
 pub(super) fn class(label: f32) -> usize {
-    if label >= 0.0 && label < 16_777_216.0 { label as usize } else { usize::MAX }
+    if (0.0..16_777_216.0).contains(&label) { label as usize } else { usize::MAX }
 }
 
 fn logistic(logit: f64) -> f64 {
