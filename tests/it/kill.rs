@@ -7,8 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-const KILLS: usize = 50;
-
 /// Kills that one campaign survives before the next one begins.
 const KILLS_PER_CAMPAIGN: usize = 10;
 
@@ -19,11 +17,13 @@ fn gleaner(state: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(state: &Path) -> Command {
-    let file = workflows().join("digits.toml");
+/// A run of a workflow with other values for its keys.
+fn run(state: &Path, file: &Path, set: &[&str]) -> Command {
     let mut command = gleaner(state, &["run"]);
-    command.arg(file).args(["--set", "stop.max_cycles=4", "--set", "stop.kpi=false"]);
-    command.args(["--set", "trainer.epochs=20"]);
+    command.arg(file);
+    for set in set {
+        command.args(["--set", set]);
+    }
     command
 }
 
@@ -46,8 +46,9 @@ fn kill_after(mut child: Child, delay: Duration) -> bool {
     child.wait().unwrap().signal() == Some(9)
 }
 
-#[test]
-fn fifty_kills_change_nothing() {
+/// Kills runs at random instants within `longest` until there were `most` kills, and resumes each: every run ends as the
+/// smooth one.
+fn survives(most: usize, longest: Duration, run: &dyn Fn(&Path) -> Command) {
     let smooth = tempfile::tempdir().unwrap();
     assert!(run(smooth.path()).status().unwrap().success());
     let expected = status(smooth.path()).unwrap();
@@ -55,14 +56,14 @@ fn fifty_kills_change_nothing() {
 
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     let mut kills = 0;
-    while kills < KILLS {
+    while kills < most {
         let dir = tempfile::tempdir().unwrap();
         let mut campaign_kills = 0;
         loop {
             let started = status(dir.path()).is_some();
             let mut command =
                 if started { gleaner(dir.path(), &["resume"]) } else { run(dir.path()) };
-            if campaign_kills == KILLS_PER_CAMPAIGN || kills == KILLS {
+            if campaign_kills == KILLS_PER_CAMPAIGN || kills == most {
                 assert!(command.status().unwrap().success(), "after {kills} kills");
                 break;
             }
@@ -70,7 +71,7 @@ fn fifty_kills_change_nothing() {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let delay = Duration::from_micros(random % 600_000);
+            let delay = Duration::from_micros(random % u64::try_from(longest.as_micros()).unwrap());
             if kill_after(command.stdout(Stdio::piped()).spawn().unwrap(), delay) {
                 kills += 1;
                 campaign_kills += 1;
@@ -80,6 +81,50 @@ fn fifty_kills_change_nothing() {
         }
         let found = status(dir.path()).unwrap();
         assert_eq!(found["state"], "ended");
+        assert_eq!(found["production"], expected["production"], "after {kills} kills");
         assert_eq!(found["semantic_digest"], expected["semantic_digest"], "after {kills} kills");
     }
+}
+
+#[test]
+fn fifty_kills_change_nothing() {
+    let set = ["stop.max_cycles=4", "stop.kpi=false", "trainer.epochs=20"];
+    let file = workflows().join("digits.toml");
+    survives(50, Duration::from_millis(600), &|state| run(state, &file, &set));
+}
+
+#[test]
+fn a_training_that_is_killed_twenty_times_ends_with_the_same_model() {
+    // Nearly all of the time goes into two trainings of a convolutional network.
+    let set = ["stop.max_cycles=2", "stop.kpi=false", "trainer.epochs=120"];
+    let file = workflows().join("digits-cnn.toml");
+    survives(20, Duration::from_secs(2), &|state| run(state, &file, &set));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_training_outside_that_is_killed_twenty_times_ends_with_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // A model to hand out, and a program that takes its time over it.
+    let state = path("state");
+    let softmax = workflows().join("digits-softmax.toml");
+    let once = ["stop.max_cycles=1", "trainer.epochs=20"];
+    assert!(run(&state, &softmax, &once).status().unwrap().success());
+    let export = ["models", "export", path("model.onnx").to_str().unwrap()].map(str::to_owned);
+    let export: Vec<&str> = export.iter().map(String::as_str).collect();
+    assert!(gleaner(&state, &export).status().unwrap().success());
+    let script = r#"
+for epoch in 1 2 3 4; do echo "{\"epoch\":$epoch,\"epochs\":4}"; sleep 0.05; done
+cp model.onnx "$1/model.onnx"
+echo '{"version":1,"checkpoints":[{"file":"model.onnx","step":4,"metrics":{"validation.accuracy":0.5}}]}' > "$1/result.json"
+"#;
+    std::fs::write(path("train.sh"), script).unwrap();
+    std::fs::copy(workflows().join("data/digits.csv"), path("digits.csv")).unwrap();
+    let text = std::fs::read_to_string(workflows().join("digits-sklearn.toml")).unwrap();
+    let text = text.replace("data/digits.csv", "digits.csv");
+    let text = text.replace(r#"["python3", "external/train_sklearn.py"]"#, r#"["sh", "train.sh"]"#);
+    std::fs::write(path("workflow.toml"), text).unwrap();
+    let set = ["stop.max_cycles=3", "stop.kpi=false"];
+    survives(20, Duration::from_millis(900), &|state| run(state, &path("workflow.toml"), &set));
 }

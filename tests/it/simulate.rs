@@ -1,6 +1,7 @@
 //! `gleaner simulate`: strategies side by side, through the real program.
 
 use crate::program::{Folder, Live, WRONG, pool, stderr, told};
+use gleaner::domain::metric::Metric;
 use gleaner::simulate::summary::{Estimate, MeanPoint, StrategySummary, Summary};
 use gleaner::simulate::{Curve, Out, Point};
 use serde_json::Value;
@@ -164,6 +165,7 @@ fn fixed() -> (Summary, Vec<Curve>) {
     let summary = Summary {
         workflow: "fixed".to_owned(),
         seeds: vec![1, 2, 3],
+        metric: Metric::Accuracy,
         target: 0.8,
         labels: Some(40),
         against: "random".to_owned(),

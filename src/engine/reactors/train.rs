@@ -93,8 +93,14 @@ fn trained_outside(
     train: &Samples,
     validation: &Samples,
 ) -> Result<Vec<Checkpoint>, StepError> {
+    let io = |error: std::io::Error| StepError::Retryable(Box::new(error));
     let folder = step.artifacts.root().parent().unwrap_or_else(|| Path::new("")).join("training");
-    std::fs::create_dir_all(&folder).map_err(|error| StepError::Retryable(Box::new(error)))?;
+    let folder = folder.join(step.cycle().to_string().replace('/', "-"));
+    // What a try left behind whose process was killed.
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(io)?;
+    }
+    std::fs::create_dir_all(&folder).map_err(io)?;
     let ids = |known: &Known| -> Vec<SampleId> {
         known.rows.iter().map(|&row| step.pool.sample(row)).collect()
     };
@@ -126,6 +132,8 @@ fn trained_outside(
         error if error.is_retryable() => StepError::Retryable(Box::new(error)),
         error => StepError::permanent(error),
     })?;
+    // Empty by now, and somebody else's if it is not.
+    drop(std::fs::remove_dir(&folder));
     let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
     let models = step.artifacts.put_all(&files)?;
     let mut checkpoints: Vec<Checkpoint> = Vec::with_capacity(saved.len());
