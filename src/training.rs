@@ -133,14 +133,6 @@ pub enum TrainingError {
         /// The fewest that the task makes sense with.
         least: usize,
     },
-    /// Nothing to tell apart so far.
-    #[error(
-        "every training label is class {class}: there is nothing to tell apart; label samples of another class"
-    )]
-    SingleClass {
-        /// The class, from 0.
-        class: usize,
-    },
     /// Samples without values.
     #[error("a sample of shape {shape:?} has no values to learn from")]
     Shape {

@@ -195,15 +195,6 @@ impl Basis {
         Ok(())
     }
 
-    /// Whether there is more than one class to learn from.
-    fn check_several(&self, train: &Matrix) -> Result<(), TrainingError> {
-        let found: BTreeSet<usize> = train.data().iter().map(|&label| class(label)).collect();
-        match found.first() {
-            Some(&class) if found.len() == 1 => Err(TrainingError::SingleClass { class }),
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// Which classes are missing where, in words.
     fn missing(&self, train: &Matrix, validation: &Matrix) -> Vec<String> {
         let sets = [("train", train), ("validation", validation)];

@@ -346,10 +346,6 @@ fn what_cannot_be_trained_is_refused_with_the_reason() {
         "the label of validation sample 2 is class -1",
     );
     check(
-        &|problem| problem.train.labels = relabelled(&[1.0; 6]),
-        "every training label is class 1",
-    );
-    check(
         &|problem| problem.train.labels = Matrix::new(6, 2, vec![0.0; 12]).unwrap(),
         "a label of train samples has 2 numbers, the task asks for 1",
     );

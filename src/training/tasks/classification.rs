@@ -35,10 +35,6 @@ impl Task for Classification {
         label.iter().try_for_each(|&label| self.basis.check_class(label))
     }
 
-    fn check_all(&self, train: &Matrix) -> Result<(), TrainingError> {
-        self.basis.check_several(train)
-    }
-
     fn remarks(&self, train: &Matrix, validation: &Matrix) -> Vec<String> {
         self.basis.missing(train, validation)
     }

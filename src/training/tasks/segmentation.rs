@@ -39,10 +39,6 @@ impl Task for Segmentation {
         Ok(())
     }
 
-    fn check_all(&self, train: &Matrix) -> Result<(), TrainingError> {
-        self.basis.check_several(train)
-    }
-
     fn remarks(&self, train: &Matrix, validation: &Matrix) -> Vec<String> {
         self.basis.missing(train, validation)
     }
