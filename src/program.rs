@@ -279,16 +279,16 @@ fn start_error(program: &str, error: &io::Error) -> StartError {
     /// `ENOEXEC`: executable, and no program for this machine.
     const NO_PROGRAM: i32 = 8;
     let (program, reason) = (program.to_owned(), error.to_string());
-    let is_absent = match error.kind() {
+    let is_absent = matches!(
+        error.kind(),
         ErrorKind::NotFound
-        | ErrorKind::PermissionDenied
-        | ErrorKind::NotADirectory
-        | ErrorKind::IsADirectory
-        | ErrorKind::InvalidInput
-        | ErrorKind::InvalidFilename => true,
-        _ => cfg!(unix) && error.raw_os_error() == Some(NO_PROGRAM),
-    };
-    if is_absent {
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidFilename
+    );
+    if is_absent || cfg!(unix) && error.raw_os_error() == Some(NO_PROGRAM) {
         StartError::NoProgram { program, reason }
     } else {
         StartError::Machine { program, reason }
@@ -397,6 +397,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 #[path = "program/tests.rs"]
 mod tests;

@@ -190,6 +190,7 @@ impl From<StartError> for ExternalError {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 #[path = "external/tests.rs"]
 mod tests;

@@ -3,13 +3,15 @@
 use super::{ExternalError, ExternalRequest, ExternalSet, VERSION};
 use crate::domain::npy;
 use crate::domain::task::Task;
-use serde_json::{Value, json};
+use serde_json::{Map, json};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// Numbers that are in memory at a time, about: 4 MiB.
 const PIECE: usize = 1 << 20;
+/// What the copy of the production model is called.
+const PREVIOUS: &str = "previous.onnx";
 
 /// Both splits, by name.
 fn splits<'a>(request: &ExternalRequest<'a>) -> [(&'static str, ExternalSet<'a>); 2] {
@@ -91,36 +93,35 @@ fn index(value: f32) -> Option<u64> {
 
 /// Writes all that the program may read; `request.json` comes last.
 pub(super) fn write(request: &ExternalRequest<'_>, folder: &Path) -> Result<(), ExternalError> {
-    let mut described = json!({
-        "version": VERSION,
-        "task": request.task,
-        "classes": request.classes,
-        "shape": request.shape,
-        "seed": request.seed,
-        "folder": folder,
-        "previous": Value::Null,
-        "settings": request.command.settings,
-        "limits": { "seconds": request.command.seconds, "memory_mb": request.command.memory_mb },
-    });
+    let mut files = Map::new();
     for (what, set) in splits(request) {
         let [inputs, labels] = ["inputs", "labels"].map(|part| format!("{what}-{part}.npy"));
         let samples = format!("{what}-samples.csv");
         write_inputs(request, what, set, &folder.join(&inputs))?;
         write_labels(request, set, &folder.join(&labels))?;
         write_samples(set, &folder.join(&samples))?;
-        described[what] = json!({
-            "count": set.ids.len(),
-            "inputs": inputs,
-            "labels": labels,
-            "samples": samples,
-        });
+        let count = set.ids.len();
+        let described =
+            json!({ "count": count, "inputs": inputs, "labels": labels, "samples": samples });
+        files.insert(what.to_owned(), described);
     }
     if let Some(previous) = request.previous {
-        let copy = "previous.onnx";
-        std::fs::copy(previous, folder.join(copy))
-            .map_err(|error| not_written(previous, &error))?;
-        described["previous"] = json!(copy);
+        let copied = std::fs::copy(previous, folder.join(PREVIOUS));
+        copied.map_err(|error| not_written(previous, &error))?;
     }
+    let described = json!({
+        "version": VERSION,
+        "task": request.task,
+        "classes": request.classes,
+        "shape": request.shape,
+        "seed": request.seed,
+        "folder": folder,
+        "previous": request.previous.map(|_| PREVIOUS),
+        "settings": request.command.settings,
+        "limits": { "seconds": request.command.seconds, "memory_mb": request.command.memory_mb },
+        "train": files.get("train"),
+        "validation": files.get("validation"),
+    });
     let path = folder.join("request.json");
     std::fs::write(&path, format!("{described:#}\n")).map_err(|error| not_written(&path, &error))
 }

@@ -36,9 +36,9 @@ pub(super) fn read(folder: &Path, last: &str) -> Result<Vec<ExternalCheckpoint>,
 
 fn checkpoints(folder: &Path) -> Result<Vec<ExternalCheckpoint>, ResultProblem> {
     let root = folder.canonicalize().map_err(|error| unreadable(".", &error))?;
-    let path = inside(&root, RESULT).map_err(|problem| match problem {
-        ResultProblem::NoFile { .. } => ResultProblem::Absent,
-        problem => problem,
+    let path = inside(&root, RESULT).map_err(|problem| {
+        let is_absent = matches!(problem, ResultProblem::NoFile { .. });
+        if is_absent { ResultProblem::Absent } else { problem }
     })?;
     let bytes = content(&path, RESULT, 0, RESULT_BYTES_MAX)?;
     let listed = listed(&bytes)?;
@@ -102,11 +102,16 @@ fn inside(root: &Path, file: &str) -> Result<PathBuf, ResultProblem> {
     if !named.components().all(is_plain) {
         return Err(ResultProblem::Outside { file: file.to_owned() });
     }
-    let path = root.join(named).canonicalize().map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput => {
+    let path = root.join(named).canonicalize().map_err(|error| {
+        let is_absent = matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
+        );
+        if is_absent {
             ResultProblem::NoFile { file: file.to_owned() }
+        } else {
+            unreadable(file, &error)
         }
-        _ => unreadable(file, &error),
     })?;
     if !path.starts_with(root) {
         return Err(ResultProblem::Outside { file: file.to_owned() });

@@ -83,13 +83,10 @@ fn failure(script: &str) -> ExternalError {
 /// What is wrong with what a script leaves.
 #[track_caller]
 fn problem(script: &str) -> ResultProblem {
-    match failure(&format!("echo spoken; {script}")) {
-        ExternalError::Result { problem, last } => {
-            assert_eq!(last, "spoken");
-            problem
-        }
-        error => panic!("{error}"),
-    }
+    let error = failure(&format!("echo spoken; {script}"));
+    let ExternalError::Result { problem, last } = error else { panic!("{error}") };
+    assert_eq!(last, "spoken");
+    problem
 }
 
 /// A script that writes a result.
