@@ -1,7 +1,7 @@
 //! The data loader: what comes in is checked once, then handed out in batches whose order derives from the seed.
 //!
-//! Batches are read when they are needed. Reading one ahead on another thread was measured to gain nothing: a batch is a
-//! copy of rows in memory, a thousandth of the step that learns from it.
+//! Batches are read when they are needed, not ahead on another thread: rows in memory are copied, which is little beside the
+//! step that learns from them.
 
 use super::graph::{scales, volume};
 use super::task::Task;
