@@ -3,9 +3,9 @@
 //! What the weights become is not its business: they come in and gradients go out as plain numbers.
 
 use super::graph::{Graph, Node, Op, Weights, volume};
-use burn::tensor::module::{adaptive_avg_pool2d, conv2d, interpolate, max_pool2d};
-use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn_core::tensor::module::{adaptive_avg_pool2d, conv2d, interpolate, max_pool2d};
+use burn_core::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
+use burn_core::tensor::{Device, Tensor, TensorData};
 
 /// A value of a graph for a batch of samples.
 #[derive(Clone)]
@@ -174,8 +174,8 @@ impl Network {
                 Values::Flat(x),
                 [Parameter::Matrix(matrix), Parameter::Bias(bias)],
             ) => Values::Flat(x.matmul(matrix.clone()) + bias.clone().unsqueeze()),
-            (Op::Relu, Values::Flat(x), _) => Values::Flat(burn::tensor::activation::relu(x)),
-            (Op::Relu, Values::Image(x), _) => Values::Image(burn::tensor::activation::relu(x)),
+            (Op::Relu, Values::Flat(x), _) => Values::Flat(burn_core::tensor::activation::relu(x)),
+            (Op::Relu, Values::Image(x), _) => Values::Image(burn_core::tensor::activation::relu(x)),
             (
                 Op::Conv { kernel, stride, .. },
                 Values::Image(x),

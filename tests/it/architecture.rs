@@ -89,7 +89,7 @@ const LIBRARIES: [(&str, &[&str]); 14] = [
     ("sled", &["src/store/sled.rs", "src/store/sled/"]),
     ("bincode", &["src/store/codec.rs"]),
     ("ort", &["src/inference/onnx.rs"]),
-    ("burn", &["src/training/network.rs"]),
+    ("burn_core", &["src/training/network.rs"]),
     (
         "onnx_rs",
         &[
