@@ -24,6 +24,7 @@ pub mod clock;
 mod dispatch;
 mod error;
 mod feasible;
+pub mod forecast;
 mod live_run;
 pub mod notice;
 mod published;

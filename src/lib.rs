@@ -17,8 +17,9 @@
 //! **What it is not:** a labelling tool, a training framework, or a distributed scheduler. One process owns a state
 //! directory at a time.
 //!
-//! **Limits today:** classification; pools from CSV and Parquet must fit in memory (`.npy`, JSON lines and images need not);
-//! an oracle as annotator; softmax regression and multi-layer perceptrons as built-in graphs.
+//! **Limits today:** pools from CSV and Parquet must fit in memory (`.npy`, JSON lines and images need not); labels of other
+//! tasks than classification come from CSV and `.npy` files; an oracle as annotator; small networks as built-in graphs, larger
+//! ones from a program or a frozen backbone.
 //!
 //! # Embedding it
 //!
@@ -54,10 +55,10 @@
 //! | samples | [`pool`] |
 //! | running ONNX models, finding libonnxruntime | [`inference`] |
 //! | how a batch is picked | [`data_selector`] |
-//! | who labels | [`annotation`] |
-//! | data loader, graph, agent, ONNX export | [`training`] |
+//! | who labels, how far labels can be trusted | [`annotation`] |
+//! | data loader, graph, agent, ONNX export, programs that train | [`training`] |
 //! | which checkpoint goes to production | [`model_selector`] |
-//! | accuracy, intervals | [`metrics`] |
+//! | metrics, intervals, comparisons, learning curves | [`metrics`] |
 //! | strategies side by side on a labelled pool | [`simulate`] |
 //! | whether this disk keeps what is acknowledged | [`selftest`] |
 //! | the command line, and the second terminal | [`cli`], [`control`] |

@@ -9,8 +9,10 @@ use crate::domain::kpi::{Interval, Verdict};
 use crate::domain::metric::Metric;
 use crate::domain::state::CycleSummary;
 use crate::domain::time::Timestamp;
+use crate::engine::forecast::forecast;
 use crate::engine::notice::Notice;
 use crate::engine::status::{RunState, RunStatus};
+use crate::metrics::learning_curve::{CannotTell, LabelsTo};
 use crate::store::Recorded;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
@@ -236,6 +238,9 @@ pub(super) fn summary(
             line.cycle
         ));
     }
+    if reached.is_none() {
+        lines.extend(forecast(status).map(|forecast| told(status, forecast)));
+    }
     if let Some(digest) = &status.production {
         lines.push(format!("model      {}", model(digest)));
     }
@@ -252,6 +257,25 @@ pub(super) fn summary(
         lines.push("           remove the cause, then `gleaner resume`".to_owned());
     }
     lines.join("\n")
+}
+
+/// How many labels the target will take.
+fn told(status: &RunStatus, forecast: Result<LabelsTo, CannotTell>) -> String {
+    match forecast {
+        Ok(found) => {
+            let low = found.low.ceil();
+            let range = match found.high {
+                Some(high) => format!("{low} to {}", high.ceil()),
+                None => format!("{low} or more"),
+            };
+            let more = (found.labels.ceil() - status.labelled as f64).max(0.0);
+            format!(
+                "forecast   the target takes about {} labels ({range}, 90 % interval): {more} more",
+                found.labels.ceil()
+            )
+        }
+        Err(why) => format!("forecast   cannot tell yet: {why}"),
+    }
 }
 
 /// Why a run ended, in words.

@@ -414,6 +414,10 @@ pub struct TrainerSpec {
     /// What is done to a training image each time it is looked at.
     #[serde(default, skip_serializing_if = "is_default")]
     pub augment: Augment,
+    /// A frozen ONNX file whose output `embedding` is learnt from instead of the samples themselves, relative to the workflow
+    /// file's folder. It runs once for each sample, ever; checkpoints hold it and what was trained, as one file.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub backbone: Option<String>,
     /// A program that trains instead of us.
     #[serde(default, skip_serializing_if = "is_default")]
     pub external: Option<TrainCommand>,
@@ -438,6 +442,7 @@ impl Default for TrainerSpec {
             warmup: 0,
             normalise: Normalise::default(),
             augment: Augment::default(),
+            backbone: None,
             external: None,
         }
     }

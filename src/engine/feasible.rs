@@ -49,6 +49,9 @@ pub(super) fn check(
             check_model(&resolve(folder, file), definition, pool, install, &[])?;
         }
     }
+    if let Some(file) = &definition.trainer.backbone {
+        check_backbone(&resolve(folder, file), definition, pool, install)?;
+    }
     if let EmbeddingSource::File(file) = &selector.embedding {
         check_backbone(&resolve(folder, file), definition, pool, install)?;
     }

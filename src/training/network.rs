@@ -175,7 +175,9 @@ impl Network {
                 [Parameter::Matrix(matrix), Parameter::Bias(bias)],
             ) => Values::Flat(x.matmul(matrix.clone()) + bias.clone().unsqueeze()),
             (Op::Relu, Values::Flat(x), _) => Values::Flat(burn_core::tensor::activation::relu(x)),
-            (Op::Relu, Values::Image(x), _) => Values::Image(burn_core::tensor::activation::relu(x)),
+            (Op::Relu, Values::Image(x), _) => {
+                Values::Image(burn_core::tensor::activation::relu(x))
+            }
             (
                 Op::Conv { kernel, stride, .. },
                 Values::Image(x),

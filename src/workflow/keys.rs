@@ -100,6 +100,7 @@ const TABLES: [(&str, &[&str]); 9] = [
             "normalise",
             "flip",
             "shift",
+            "backbone",
             "command",
             "seconds",
             "memory_mb",

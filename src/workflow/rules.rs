@@ -255,7 +255,7 @@ fn outside(definition: &Definition, reader: &mut Reader<'_>) {
         }
         return;
     }
-    for key in ["graph", "loss", "optimizer", "epochs"] {
+    for key in ["graph", "loss", "optimizer", "epochs", "backbone"] {
         if reader.has(("trainer", key)) && !reader.is_moot(("trainer", key), command) {
             let problem = "the program of `command` trains by itself; remove the key, or tell the program by settings";
             reader.contradiction(&[("trainer", key), command], problem);
@@ -265,6 +265,10 @@ fn outside(definition: &Definition, reader: &mut Reader<'_>) {
 
 fn training(definition: &Definition, reader: &mut Reader<'_>) {
     outside(definition, reader);
+    if definition.trainer.backbone.is_some() && definition.run.task == Task::Segmentation {
+        let problem = "a backbone gives one embedding a sample, and a mask has a class for each pixel; remove the key";
+        reader.contradiction(&[("trainer", "backbone"), ("run", "task")], problem);
+    }
     let trainer = &definition.trainer;
     let stands = |reader: &Reader<'_>, key, by| reader.has(key) && !reader.is_moot(key, by);
     let (hidden, channels, graph) =

@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod backbone;
 mod bad_input;
 mod cli;
 mod conformance;

@@ -376,7 +376,8 @@ fn calibrate(step: &Step, model: Digest, shown: &mut Shown<'_>) -> Result<f64, S
     Ok(temperature)
 }
 
-fn whole(rows: &dyn Rows) -> Result<Matrix, StepError> {
+/// Rows in memory.
+pub(super) fn whole(rows: &dyn Rows) -> Result<Matrix, StepError> {
     let values =
         rows.read(0..rows.rows()).map_err(|error| StepError::Retryable(Box::new(error)))?;
     Ok(Matrix::new(rows.rows(), rows.cols(), values.into_owned()).unwrap_or_default())

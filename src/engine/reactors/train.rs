@@ -1,8 +1,10 @@
 //! Training: from the labels bought so far to checkpoints that are known to serve what was trained.
 
+use super::backbone::Backbone;
 use super::labels::{Known, bought, held_out};
 use super::measured::Criterion;
 use super::scoring::load;
+use super::shown::whole;
 use crate::domain::chance::Chance;
 use crate::domain::command::Command;
 use crate::domain::definition::TrainCommand;
@@ -29,11 +31,16 @@ pub(super) struct Train;
 
 impl Reactor for Train {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
-        let train = Samples::of(step, bought(step, |_| true)?)?;
-        let validation = Samples::of(step, held_out(step, &step.pool.split().validation)?)?;
+        let mut backbone = match &step.definition.trainer.backbone {
+            Some(file) => Some(Backbone::new(step, file)?),
+            None => None,
+        };
+        let train = Samples::of(step, bought(step, |_| true)?, backbone.as_mut())?;
+        let validation = held_out(step, &step.pool.split().validation)?;
+        let validation = Samples::of(step, validation, backbone.as_mut())?;
         let checkpoints = match &step.definition.trainer.external {
             Some(command) => trained_outside(step, command, &train, &validation)?,
-            None => trained_here(step, &train, &validation)?,
+            None => trained_here(step, &train, &validation, backbone.as_ref())?,
         };
         Ok(Command::RecordTraining(Trained {
             train_set: train.known.digest,
@@ -48,21 +55,39 @@ impl Reactor for Train {
 /// Samples and their labels.
 struct Samples {
     inputs: Matrix,
+    /// What a backbone makes of them, which is learnt from then.
+    embeddings: Option<Matrix>,
     known: Known,
 }
 
 impl Samples {
-    fn of(step: &Step, known: Known) -> Result<Self, StepError> {
+    fn of(
+        step: &Step,
+        known: Known,
+        backbone: Option<&mut Backbone<'_>>,
+    ) -> Result<Self, StepError> {
         let inputs = step.pool.gather(&known.rows).map_err(StepError::permanent)?;
-        Ok(Self { inputs, known })
+        let embeddings = match backbone {
+            // Both are in the order of ids, as rows are.
+            Some(backbone) => {
+                Some(whole(&backbone.embeddings(&known.rows.iter().copied().collect())?)?)
+            }
+            None => None,
+        };
+        Ok(Self { inputs, embeddings, known })
     }
 
     fn named<'a>(&'a self, ids: &'a [SampleId]) -> ExternalSet<'a> {
         ExternalSet { ids, inputs: &self.inputs, labels: &self.known.numbers }
     }
 
+    /// What is learnt from.
+    fn learnt(&self) -> &Matrix {
+        self.embeddings.as_ref().unwrap_or(&self.inputs)
+    }
+
     fn labelled(&self) -> Labelled<'_> {
-        Labelled { inputs: &self.inputs, labels: &self.known.numbers }
+        Labelled { inputs: self.learnt(), labels: &self.known.numbers }
     }
 }
 
@@ -71,8 +96,15 @@ fn trained_here(
     step: &Step,
     train: &Samples,
     validation: &Samples,
+    backbone: Option<&Backbone<'_>>,
 ) -> Result<Vec<Checkpoint>, StepError> {
-    let saved = train_here(step, train, validation)?;
+    let mut saved = train_here(step, train, validation)?;
+    if let Some(backbone) = backbone {
+        let bytes = step.artifacts.get(&backbone.model)?;
+        for head in &mut saved {
+            head.onnx = training::combine(&bytes, &head.onnx).map_err(StepError::permanent)?;
+        }
+    }
     let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
     let models = step.artifacts.put_all(&files)?;
     let models = models.into_iter().zip(&saved);
@@ -178,10 +210,14 @@ fn train_here(
         seed: Chance { seed, cycle: step.cycle().cycle, purpose: "training" }.draw(""),
         resume: kept.as_deref(),
     };
+    let shape = match &train.embeddings {
+        Some(embeddings) => vec![embeddings.cols()],
+        None => step.pool.shape().to_vec(),
+    };
     let task = training::built_in(&TaskRequest {
         task: step.definition.run.task,
         spec,
-        shape: step.pool.shape(),
+        shape: &shape,
         classes: step.pool.classes().len(),
         train: request.train,
     })

@@ -47,8 +47,20 @@ pub(super) fn trainer(reader: &mut Reader<'_>) -> TrainerSpec {
             flip: reader.boolean(("trainer", "flip"), false),
             shift: reader.whole(("trainer", "shift"), 0..=4096).unwrap_or(0),
         },
+        backbone: backbone(reader),
         external: command(reader),
     }
+}
+
+/// A frozen ONNX file in front of what is trained.
+fn backbone(reader: &mut Reader<'_>) -> Option<String> {
+    let key = ("trainer", "backbone");
+    let path = reader.text(key)?;
+    if !path.ends_with(".onnx") {
+        reader.refuse(key, &format!("{path:?} is not the path of an .onnx file"));
+        return None;
+    }
+    Some(path)
 }
 
 /// A program that trains instead of us.
