@@ -59,6 +59,12 @@ pub enum ControlError {
         /// What was given.
         text: String,
     },
+    /// Several are called that.
+    #[error("{text:?} may mean several models: give more of the digest")]
+    AmbiguousModel {
+        /// What was given.
+        text: String,
+    },
     /// Not a model.
     #[error(
         "{text:?} is no model that was in production in this run: `gleaner models list` shows them"
@@ -207,7 +213,8 @@ async fn find_model(engine: &Engine, run: RunId, text: &str) -> Result<Digest, C
     let mut found = named.by_ref().filter(is_meant);
     match (found.next(), found.next()) {
         (Some(model), None) => Ok(model),
-        (Some(_) | None, _) => Err(ControlError::BadModel { text: text.to_owned() }),
+        (Some(_), Some(_)) => Err(ControlError::AmbiguousModel { text: text.to_owned() }),
+        (None, _) => Err(ControlError::BadModel { text: text.to_owned() }),
     }
 }
 

@@ -6,13 +6,15 @@ use crate::domain::label::Label;
 use crate::domain::time::Timestamp;
 use std::time::Duration;
 
-/// Labels every sample with what `known` says, at the instant `at`, in no time; in the order given.
+/// Labels every sample with what `known` says, at the instant `at`, each in the time that
+/// `spent` says; in the order given.
 ///
 /// # Errors
 /// [`AnnotationError::Unknown`] for the first sample without a known label; then nothing is labelled.
 pub fn oracle(
     samples: &[SampleId],
     known: impl Fn(&SampleId) -> Option<Label>,
+    spent: impl Fn(&SampleId) -> Duration,
     at: Timestamp,
 ) -> Result<Vec<Annotation>, AnnotationError> {
     let label = |sample: &SampleId| {
@@ -23,7 +25,7 @@ pub fn oracle(
             label,
             annotator: "oracle".to_owned(),
             at,
-            spent: Duration::ZERO,
+            spent: spent(sample),
         })
     };
     samples.iter().map(label).collect()
@@ -55,12 +57,13 @@ mod tests {
             "b" => Some(Label::Class(0)),
             _ => None,
         };
-        let labels = oracle(&["b".into(), "a".into()], known, Timestamp(5)).expect("known labels");
+        let labels = oracle(&["b".into(), "a".into()], known, |_| Duration::ZERO, Timestamp(5))
+            .expect("known labels");
         let said: Vec<_> = labels.iter().map(|l| (l.sample.as_str(), l.label, l.at)).collect();
         let expected = [("b", Label::Class(0), Timestamp(5)), ("a", Label::Class(3), Timestamp(5))];
         assert_eq!(said, expected);
-        let error =
-            oracle(&["a".into(), "z".into()], known, Timestamp(5)).expect_err("z is unknown");
+        let error = oracle(&["a".into(), "z".into()], known, |_| Duration::ZERO, Timestamp(5))
+            .expect_err("z is unknown");
         assert_eq!(error, AnnotationError::Unknown { sample: "z".into() });
     }
 }

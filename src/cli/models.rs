@@ -58,7 +58,9 @@ async fn find(
 ) -> Result<ModelSummary, CliError> {
     let models = all(cli, run).await?;
     let named = |summary: &&ModelSummary| match model {
-        Some(text) => summary.model.to_string().starts_with(&text.to_lowercase()),
+        Some(text) => {
+            !text.is_empty() && summary.model.to_string().starts_with(&text.to_lowercase())
+        }
         None => summary.current,
     };
     let mut found = models.iter().filter(named);

@@ -224,16 +224,19 @@ pub(super) fn summary(
     };
     lines.push(format!("{} {end}", output.style(Style::Bold, "state     ")));
     lines.push(format!("labels     {} in {} cycles", status.labelled, status.cycles.len()));
+    let gated = status.cycles.iter().any(|line| line.gate.is_some());
     let reached = status.cycles.iter().find_map(|line| {
-        let checked = line.acceptance.as_ref().filter(|checked| checked.verdict == Verdict::Met)?;
-        Some((line, checked))
+        // Where there are gates, they speak: the validation split helped to choose the model.
+        let checked = if gated { &line.gate } else { &line.acceptance };
+        Some((line, checked.as_ref().filter(|checked| checked.verdict == Verdict::Met)?))
     });
     if let Some((line, checked)) = reached {
         lines.push(format!(
-            "target     {} {} first reached on the {} split with {} labels (cycle {})",
+            "target     {} {} first reached on the {} {} with {} labels (cycle {})",
             checked.metric,
             value(checked, checked.target),
             checked.estimator,
+            if gated { "samples" } else { "split" },
             line.labelled,
             line.cycle
         ));

@@ -439,6 +439,10 @@ impl Run {
     }
 
     fn roll_back(&mut self, back: &RolledBack) {
+        if self.phase == Phase::Selecting && self.selector_model == Some(back.previous) {
+            // The batch that is due is picked by what is in production now: the other may be why somebody rolled back.
+            self.selector_model = Some(back.model);
+        }
         self.production = Some(back.model);
         let trained = self.trained_in(back.model);
         // It has not been trained on what was bought after its cycle.

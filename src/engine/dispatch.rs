@@ -191,6 +191,10 @@ impl Worker {
                 }
             }
         };
+        if seen != live.head && matches!(command, Command::StartCycle { .. }) {
+            // It names the end of the log, which somebody has written to since.
+            return self.settle(&job, Outcome::Released).await;
+        }
         let lease = (!self.is_stopping()).then(|| self.lease_request());
         let cause = Cause { settle: Some(settle(outcome)), lease };
         match inner.execute(&mut live, command, cause).await {

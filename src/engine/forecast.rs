@@ -1,10 +1,13 @@
 //! When the target will be met: what the measurements so far say about the labels that it takes.
 
 use super::status::RunStatus;
+use crate::domain::digest::Digest;
 use crate::domain::event::KpiChecked;
+use crate::domain::kpi::Verdict;
 use crate::domain::metric::Metric;
 use crate::metrics::Settings;
 use crate::metrics::learning_curve::{CannotTell, Curve, LabelsTo, Point};
+use std::collections::BTreeMap;
 
 /// How many labels in all the target takes, by a curve through the measurements of a run; `None` where the last of them
 /// meets it, or nothing was measured.
@@ -17,7 +20,7 @@ pub fn forecast(status: &RunStatus) -> Option<Result<LabelsTo, CannotTell>> {
     let measured = measured(status);
     let (_, last) = measured.last()?;
     let metric: Metric = last.metric.parse().ok()?;
-    if metric.direction().gain(last.value, last.target) >= 0.0 {
+    if last.verdict == Verdict::Met {
         return None;
     }
     let points: Vec<Point> = measured
@@ -40,16 +43,18 @@ fn measured(status: &RunStatus) -> Vec<(usize, &KpiChecked)> {
             .filter_map(|line| Some((labels(line.labelled), line.acceptance.as_ref()?)))
             .collect();
     }
-    let mut trained = 0;
+    let mut trained: BTreeMap<Digest, usize> = BTreeMap::new();
     let mut measured: Vec<(usize, &KpiChecked)> = Vec::new();
     for line in &status.cycles {
         if let Some(gate) = &line.gate {
             // A later gate of the same model has more audit labels.
             measured.retain(|(_, known)| known.model != gate.model);
-            measured.push((trained, gate));
+            measured.push((trained.get(&gate.model).copied().unwrap_or(0), gate));
         }
-        if line.promoted {
-            trained = labels(line.labelled);
+        if line.promoted
+            && let Some(accepted) = &line.acceptance
+        {
+            trained.insert(accepted.model, labels(line.labelled));
         }
     }
     measured
@@ -58,10 +63,9 @@ fn measured(status: &RunStatus) -> Vec<(usize, &KpiChecked)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::digest::Digest;
     use crate::domain::event::KpiStage;
     use crate::domain::ids::{CycleNumber, RunId};
-    use crate::domain::kpi::{Basis, Interval, Verdict};
+    use crate::domain::kpi::{Basis, Interval};
     use crate::domain::state::CycleSummary;
     use crate::engine::status::RunState;
 
@@ -120,11 +124,12 @@ mod tests {
 
     #[test]
     fn gates_count_for_the_model_that_they_measured_and_the_last_one_of_each() {
-        let mut cycles: Vec<CycleSummary> = vec![line(1, 20)];
+        let accepted = |model| Some(checked(model, 0.6, 180));
+        let mut cycles = vec![CycleSummary { acceptance: accepted(1), ..line(1, 20) }];
         for (cycle, model, promoted) in [(2, 1, false), (3, 1, true), (4, 3, true)] {
             let gate = Some(checked(model, 0.5 + f64::from(cycle) / 100.0, 10));
-            let labelled = 20 * u64::from(cycle);
-            cycles.push(CycleSummary { gate, promoted, ..line(cycle, labelled) });
+            let (labelled, acceptance) = (20 * u64::from(cycle), accepted(cycle));
+            cycles.push(CycleSummary { gate, promoted, acceptance, ..line(cycle, labelled) });
         }
         let status = status(cycles);
         let found: Vec<(usize, f64)> =
@@ -136,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_is_met_needs_no_forecast() {
-        let met = CycleSummary { acceptance: Some(checked(1, 0.96, 10)), ..line(1, 20) };
+        let reached = KpiChecked { verdict: Verdict::Met, ..checked(1, 0.96, 10) };
+        let met = CycleSummary { acceptance: Some(reached), ..line(1, 20) };
         assert_eq!(forecast(&status(vec![met])), None);
         assert_eq!(forecast(&status(vec![])), None);
     }

@@ -134,9 +134,9 @@ pub fn compare(
     let incumbent = Case::new(metric, task, classes, incumbent, labels)?;
     let n = challenger.len();
     let sums = (challenger.sums(), incumbent.sums());
-    let undefined = MetricError::Undefined { metric, n };
-    let better = challenger.value(&sums.0.totals()).ok_or_else(|| undefined.clone())?;
-    let worse = incumbent.value(&sums.1.totals()).ok_or(undefined)?;
+    // Only shares can be undefined, for a model that never names a class: that is as bad as can be.
+    let better = challenger.value(&sums.0.totals()).unwrap_or(0.0);
+    let worse = incumbent.value(&sums.1.totals()).unwrap_or(0.0);
 
     let one = |case: &Case<'_>, sums: &Sums| -> Vec<Option<f64>> {
         sums.samples().map(|sample| case.value(&sums.alone(sample))).collect()

@@ -625,11 +625,15 @@ fn metric(reader: &mut Reader<'_>, task: Task) -> Metric {
 /// Without a word about the KPI, it ends the run where something measures it.
 fn stop(reader: &mut Reader<'_>, mode: Mode, gate: bool) -> StopSpec {
     let whens = [("any", StopWhen::Any), ("all", StopWhen::All)];
+    let when = reader.choice(("stop", "when"), &whens).unwrap_or_default();
+    // What must hold together with others is named.
+    let others = ["max_cycles", "max_hours", "deadline", "plateau", "stable"];
+    let named = when == StopWhen::All && others.iter().any(|key| reader.has(("stop", *key)));
     StopSpec {
-        kpi: reader.boolean(("stop", "kpi"), gate || mode == Mode::Development),
+        kpi: reader.boolean(("stop", "kpi"), !named && (gate || mode == Mode::Development)),
         max_cycles: reader.whole(("stop", "max_cycles"), 1..=i128::from(u32::MAX)),
         max_labels: reader.whole(("stop", "max_labels"), 1..=1_000_000_000),
-        when: reader.choice(("stop", "when"), &whens).unwrap_or_default(),
+        when,
         max_hours: reader.number(("stop", "max_hours"), "a number above 0", |x| x > 0.0),
         deadline: deadline(reader),
         plateau: reader.whole(("stop", "plateau"), 1..=1_000_000),

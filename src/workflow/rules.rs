@@ -2,8 +2,8 @@
 
 use super::reader::Reader;
 use crate::domain::definition::{
-    ColdStart, Definition, Direction, GateEstimator, GraphSpec, ImageChannels, LossSpec, Mode,
-    OptimizerSpec, PoolSource, PoolSpec, ScheduleSpec,
+    AnnotatorSpec, ColdStart, Definition, Direction, GateEstimator, GraphSpec, ImageChannels,
+    Inconclusive, LossSpec, Mode, OptimizerSpec, PoolSource, PoolSpec, ScheduleSpec,
 };
 use crate::domain::label::ClassSet;
 use crate::domain::metric::Metric;
@@ -69,6 +69,21 @@ fn task(definition: &Definition, reader: &mut Reader<'_>) {
         && let Some(problem) = catalogue::misfit(strategy, task)
     {
         reader.contradiction(&[("selector", "cold_start"), run], &problem);
+    }
+    if definition.stop.max_hours.is_some()
+        && definition.annotator == AnnotatorSpec::Oracle
+        && pool.seconds_column.is_none()
+    {
+        let problem = "the oracle takes no time; name the column with the seconds of an annotation in pool.seconds_column";
+        reader.contradiction(&[("stop", "max_hours"), ("annotator", "kind")], problem);
+    }
+    if task == Task::Regression && definition.model_selector.class_floor.is_some() {
+        let problem = "a regression has no classes; remove the key";
+        reader.contradiction(&[("model_selector", "class_floor"), run], problem);
+    }
+    if task != Task::Classification && definition.stop.stable.is_some() {
+        let problem = "whether predictions are stable is asked of classes; use plateau";
+        reader.contradiction(&[("stop", "stable"), run], problem);
     }
     if task == Task::Classification {
         return;
@@ -234,6 +249,35 @@ fn production(definition: &Definition, reader: &mut Reader<'_>) {
             "in production nobody knows the classes before the labels come; use seed_batch, which draws at random",
         );
     }
+    if kpi.gate && kpi.estimator == GateEstimator::Lure {
+        if !["power", "softmax", "softrank"].contains(&selector.strategy.name.as_str()) {
+            reader.contradiction(
+                &[("selector", "strategy"), ("kpi", "estimator")],
+                "lure weighs each pick by the chance with which it was drawn; wrap the strategy in power, softmax or softrank, for \
+                 example strategy = \"power(margin)\"",
+            );
+        }
+        let mean = match kpi.metric {
+            Metric::Accuracy => definition.run.task == Task::Classification,
+            Metric::LogLoss | Metric::Mae => definition.run.task != Task::Segmentation,
+            _ => false,
+        };
+        if !mean {
+            reader.contradiction(
+                &[("kpi", "metric"), ("kpi", "estimator")],
+                "lure measures means over samples: accuracy and log_loss of classes, mae of values; choose one of them, or \
+                 estimator = \"audit\"",
+            );
+        }
+    }
+    if kpi.gate && kpi.estimator == GateEstimator::Batch && kpi.inconclusive == Inconclusive::Label
+    {
+        reader.contradiction(
+            &[("kpi", "inconclusive"), ("kpi", "estimator")],
+            "the batch estimator reads the newest batch alone, so more labels never make it surer; set estimator = \"audit\", or \
+             inconclusive = \"train\"",
+        );
+    }
     if definition.stop.kpi && !kpi.gate {
         reader.contradiction(
             &[("stop", "kpi"), ("kpi", "gate")],
@@ -242,6 +286,34 @@ fn production(definition: &Definition, reader: &mut Reader<'_>) {
         );
     }
 }
+
+/// Keys of `[trainer]` that a program has no use for.
+const OF_OUR_TRAINER: [&str; 24] = [
+    "graph",
+    "hidden",
+    "channels",
+    "epochs",
+    "batch",
+    "optimizer",
+    "momentum",
+    "learning_rate",
+    "schedule",
+    "step_every",
+    "step_factor",
+    "weight_decay",
+    "patience",
+    "checkpoints",
+    "loss",
+    "focal_gamma",
+    "huber_delta",
+    "class_weights",
+    "label_smoothing",
+    "warmup",
+    "normalise",
+    "flip",
+    "shift",
+    "backbone",
+];
 
 /// Keys of the trainer that belong to a program, and those that a program makes moot.
 fn outside(definition: &Definition, reader: &mut Reader<'_>) {
@@ -255,7 +327,7 @@ fn outside(definition: &Definition, reader: &mut Reader<'_>) {
         }
         return;
     }
-    for key in ["graph", "loss", "optimizer", "epochs", "backbone"] {
+    for key in OF_OUR_TRAINER {
         if reader.has(("trainer", key)) && !reader.is_moot(("trainer", key), command) {
             let problem = "the program of `command` trains by itself; remove the key, or tell the program by settings";
             reader.contradiction(&[("trainer", key), command], problem);

@@ -293,6 +293,45 @@ fn contradictions_name_both_sides_and_the_way_out() {
         ),
         (vec![production, ("selector.batch", "1")], "selector.batch: a batch of 1 has no room"),
         (
+            vec![production, ("kpi.estimator", "lure")],
+            "selector.strategy: lure weighs each pick by the chance",
+        ),
+        (
+            vec![
+                production,
+                ("kpi.estimator", "lure"),
+                ("selector.strategy", "power(margin)"),
+                ("kpi.metric", "macro_f1"),
+            ],
+            "kpi.metric: lure measures means over samples",
+        ),
+        (
+            vec![production, ("kpi.estimator", "batch"), ("kpi.inconclusive", "label")],
+            "kpi.inconclusive: the batch estimator reads the newest batch alone",
+        ),
+        (vec![("stop.max_hours", "1")], "stop.max_hours: the oracle takes no time"),
+        (
+            vec![("run.task", "regression"), ("model_selector.class_floor", "0.5")],
+            "model_selector.class_floor: a regression has no classes",
+        ),
+        (
+            vec![("run.task", "regression"), ("stop.stable", "0.9")],
+            "stop.stable: whether predictions are stable is asked of classes",
+        ),
+        (
+            vec![("run.task", "regression"), ("selector.strategy", "margin")],
+            "selector.strategy: margin is for classification, the task is regression",
+        ),
+        (
+            vec![("run.task", "segmentation"), ("selector.strategy", "random")],
+            "pool.source: labels of a segmentation task are read from npy pools",
+        ),
+        (
+            vec![("trainer.command", "[\"sh\", \"t.sh\"]"), ("trainer.patience", "3")],
+            "trainer.patience: the program of `command` trains by itself",
+        ),
+        (vec![("trainer.memory_mb", "3")], "trainer.memory_mb: belongs to a program"),
+        (
             vec![production, ("selector.seed_per_class", "2")],
             "selector.seed_per_class: in production nobody knows",
         ),

@@ -440,7 +440,11 @@ fn a_library_is_named_in_its_place_only() {
         &["ort is named only in src/inference/onnx.rs"],
     );
     check("src/engine.rs", "fn f() { report::print(); export::write() }", &[]);
-    check("src/inference/onnx.rs", "use burn::tensor::Tensor;", &["burn is named only in"]);
+    check(
+        "src/inference/onnx.rs",
+        "use burn_core::tensor::Tensor;",
+        &["burn_core is named only in"],
+    );
 }
 
 #[test]

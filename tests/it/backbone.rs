@@ -11,7 +11,8 @@ async fn a_head_on_a_backbone_goes_to_production_as_one_file_that_takes_raw_samp
     let (store, artifacts) = sled(&folder.path().join("state"));
     let engine = Engine::builder(store, artifacts.clone()).build();
     // The backbone: a convolutional network that has seen some digits.
-    let set = [("stop.max_cycles", "1"), ("trainer.epochs", "40"), ("selector.seed_per_class", "8")];
+    let set =
+        [("stop.max_cycles", "1"), ("trainer.epochs", "40"), ("selector.seed_per_class", "8")];
     let run = engine.start(workflow("digits-cnn.toml", &set), &workflows()).await.unwrap();
     let network = finish(&engine, run).await.production.unwrap();
     let file = folder.path().join("backbone.onnx");

@@ -16,6 +16,7 @@ async fn twice_trained(state: &Path) -> (Engine, RunId, RunStatus) {
         ("stop.kpi", "false"),
         ("trainer.epochs", "20"),
         ("trainer.checkpoints", "1"),
+        ("model_selector.criterion", "validation.accuracy"),
     ];
     let run = engine.start(workflow("digits.toml", &set), &workflows()).await.unwrap();
     let status = finish(&engine, run).await;

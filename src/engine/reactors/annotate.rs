@@ -8,6 +8,7 @@ use crate::domain::ids::SampleId;
 use crate::domain::state::Phase;
 use crate::engine::reactor::{Reactor, Step, StepError};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub(super) struct Annotate;
 
@@ -24,10 +25,18 @@ impl Reactor for Annotate {
                     known.extend(labels::of_pool(step, sample)?.map(|label| (sample, label)));
                 }
                 let says = |sample: &SampleId| known.get(sample).copied();
-                annotation::oracle(&samples, says, step.clock.now())
+                annotation::oracle(&samples, says, |sample| spent(step, sample), step.clock.now())
                     .map(Command::RecordLabels)
                     .map_err(StepError::permanent)
             }
         }
     }
+}
+
+/// What the annotation of a sample takes, where the pool has a column for it.
+fn spent(step: &Step, sample: &SampleId) -> Duration {
+    let row = step.pool.index_of(sample);
+    let seconds = row.zip(step.pool.seconds()).and_then(|(row, seconds)| seconds.get(row).copied());
+    // A pool's seconds are finite and above 0.
+    Duration::try_from_secs_f32(seconds.unwrap_or_default()).unwrap_or(Duration::MAX)
 }

@@ -9,6 +9,7 @@ use crate::domain::task::Task;
 use crate::engine::reactor::{Step, StepError};
 
 /// Samples with their labels, each in the order of its row in the pool's list.
+#[derive(Clone)]
 pub(super) struct Known {
     /// Their rows in the pool.
     pub(super) rows: Vec<usize>,

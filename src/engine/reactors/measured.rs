@@ -13,7 +13,7 @@ use crate::domain::metric::Metric;
 use crate::domain::state::Draws;
 use crate::engine::reactor::{Step, StepError};
 use crate::metrics::lure::{self, Batch};
-use crate::metrics::{self, Settings};
+use crate::metrics::{self, MetricError, Settings};
 use std::collections::BTreeMap;
 
 /// What a model makes of samples: probabilities or values, a row each.
@@ -37,16 +37,19 @@ pub(super) fn kpi(
     known: &Known,
 ) -> Result<Measurement, StepError> {
     let kpi = &step.definition.kpi;
+    // Nothing is known then: whatever the target, it is neither met nor missed.
+    let nothing = (0.0, range(kpi.metric));
     let (value, interval) = if known.rows.is_empty() {
-        (0.0, Interval { low: 0.0, high: kpi.metric.most().unwrap_or(f64::MAX) })
+        nothing
     } else {
         let answers = answers(step, model, &known.rows)?;
         let (task, classes) = (step.definition.run.task, step.pool.classes().len());
         let settings = settings(step, kpi.confidence, "interval of the KPI");
-        let measured =
-            metrics::measure(kpi.metric, task, classes, &answers, &known.numbers, settings)
-                .map_err(StepError::permanent)?;
-        (measured.value, measured.interval)
+        match metrics::measure(kpi.metric, task, classes, &answers, &known.numbers, settings) {
+            Ok(measured) => (measured.value, measured.interval),
+            Err(MetricError::Undefined { .. }) => nothing,
+            Err(error) => return Err(StepError::permanent(error)),
+        }
     };
     Ok(Measurement {
         metric: kpi.metric.to_string(),
@@ -57,6 +60,11 @@ pub(super) fn kpi(
         value,
         interval,
     })
+}
+
+/// All that a metric can be.
+fn range(metric: Metric) -> Interval {
+    Interval { low: 0.0, high: metric.most().unwrap_or(f64::MAX) }
 }
 
 /// On which samples something was measured, as events name it.
@@ -70,6 +78,10 @@ pub(super) fn kpi_of_draws(
     draws: &[Draws],
 ) -> Result<Measurement, StepError> {
     let kpi = &step.definition.kpi;
+    if draws.is_empty() {
+        let nobody = Known { rows: Vec::new(), ..known.clone() };
+        return self::kpi(step, model, name(GateEstimator::Lure), &nobody);
+    }
     let values = of_each(step, kpi.metric, &answers(step, model, &known.rows)?, known)?;
     let value_of: BTreeMap<usize, f64> = known.rows.iter().copied().zip(values).collect();
     let batches: Vec<(usize, Vec<f64>, Vec<f64>)> = draws
@@ -88,8 +100,8 @@ pub(super) fn kpi_of_draws(
         .iter()
         .map(|(pool, probabilities, values)| Batch { pool: *pool, probabilities, values })
         .collect();
-    let range = Interval { low: 0.0, high: kpi.metric.most().unwrap_or(f64::MAX) };
-    let found = lure::estimate(&batches, range, kpi.confidence).map_err(StepError::permanent)?;
+    let found = lure::estimate(&batches, range(kpi.metric), kpi.confidence)
+        .map_err(StepError::permanent)?;
     Ok(Measurement {
         metric: kpi.metric.to_string(),
         estimator: name(GateEstimator::Lure).to_owned(),
@@ -158,7 +170,11 @@ impl Criterion {
         known: &Known,
     ) -> Result<f64, StepError> {
         let (task, classes) = (step.definition.run.task, step.pool.classes().len());
-        metrics::value(self.0, task, classes, answers, &known.numbers).map_err(StepError::permanent)
+        match metrics::value(self.0, task, classes, answers, &known.numbers) {
+            // Only shares can be undefined: a model that never names a class has no precision to speak of.
+            Err(MetricError::Undefined { .. }) => Ok(0.0),
+            found => found.map_err(StepError::permanent),
+        }
     }
 
     /// More is better, as the metric goes.

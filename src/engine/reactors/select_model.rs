@@ -123,7 +123,7 @@ fn barred(step: &Step, model: Digest, validation: &Known) -> Result<Option<Strin
         let settings = settings(step, spec.confidence, "interval of recalls");
         let answers = answers(step, model, &validation.rows)?;
         let recall = Metric::Recall(0.5);
-        let metric = if task == Task::Classification { Metric::BalancedAccuracy } else { recall };
+        let metric = if task == Task::MultiLabel { recall } else { Metric::BalancedAccuracy };
         let measured =
             metrics::measure(metric, task, classes, &answers, &validation.numbers, settings)
                 .map_err(StepError::permanent)?;

@@ -275,6 +275,14 @@ struct Labelling {
 
 fn labelling(step: &Step) -> Result<Labelling, StepError> {
     let task = step.definition.run.task;
+    if matches!(task, Task::Regression | Task::Segmentation) {
+        // Strategies ask which samples they are, not what: masks stay where they are.
+        let rows = step.run.labels.keys().filter_map(|sample| step.pool.index_of(sample));
+        let mut rows: Vec<usize> = rows.collect();
+        rows.sort_unstable();
+        let classes = vec![0; rows.len()];
+        return Ok(Labelling { rows: rows.into_iter().collect(), classes, label_sets: Vec::new() });
+    }
     let known = labels::bought(step, |_| true)?;
     let classes = known.classes(task);
     let mut order: Vec<usize> = (0..known.rows.len()).collect();
@@ -293,7 +301,7 @@ fn labelling(step: &Step) -> Result<Labelling, StepError> {
 /// The model that scores candidates in this cycle.
 fn model(step: &Step) -> Result<Option<Digest>, StepError> {
     match &step.definition.selector.model {
-        SelectorModel::Production => Ok(step.run.production),
+        SelectorModel::Production => Ok(step.run.selector_model),
         SelectorModel::File(_) => step.run.selector_model.map(Some).ok_or_else(|| {
             StepError::permanent("the cycle was started without the workflow's selector model")
         }),

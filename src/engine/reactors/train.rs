@@ -98,7 +98,7 @@ fn trained_here(
     validation: &Samples,
     backbone: Option<&Backbone<'_>>,
 ) -> Result<Vec<Checkpoint>, StepError> {
-    let mut saved = train_here(step, train, validation)?;
+    let mut saved = train_here(step, train, validation, backbone.map(|backbone| backbone.model))?;
     if let Some(backbone) = backbone {
         let bytes = step.artifacts.get(&backbone.model)?;
         for head in &mut saved {
@@ -156,16 +156,19 @@ fn trained_outside(
         if progress.lines > said {
             said = progress.lines;
             step.progress(progress.epoch.unwrap_or(said), progress.epochs.unwrap_or(0));
+            if let Some(message) = &progress.message {
+                step.remark(message.clone());
+            }
         }
         if step.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
-    .map_err(|error| match error {
+    });
+    // Empty by now, however it ended.
+    drop(std::fs::remove_dir(&folder));
+    let saved = saved.map_err(|error| match error {
         ExternalError::Interrupted => StepError::Interrupted,
         error if error.is_retryable() => StepError::Retryable(Box::new(error)),
         error => StepError::permanent(error),
     })?;
-    // Empty by now, and somebody else's if it is not.
-    drop(std::fs::remove_dir(&folder));
     let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
     let models = step.artifacts.put_all(&files)?;
     let mut checkpoints: Vec<Checkpoint> = Vec::with_capacity(saved.len());
@@ -199,15 +202,18 @@ fn train_here(
     step: &Step,
     train: &Samples,
     validation: &Samples,
+    backbone: Option<Digest>,
 ) -> Result<Vec<TrainedCheckpoint>, StepError> {
     let (spec, seed) = (&step.definition.trainer, step.definition.run.seed);
     let mut unfinished = Unfinished::of(&step.artifacts, step.cycle());
     let kept = unfinished.read();
+    let chance = Chance { seed, cycle: step.cycle().cycle, purpose: "training" };
     let request = TrainRequest {
         spec,
         train: train.labelled(),
         validation: validation.labelled(),
-        seed: Chance { seed, cycle: step.cycle().cycle, purpose: "training" }.draw(""),
+        // Another backbone is another training: what was kept of one is not taken up by the other.
+        seed: chance.draw(&backbone.map_or_else(String::new, |model| model.to_string())),
         resume: kept.as_deref(),
     };
     let shape = match &train.embeddings {
@@ -232,15 +238,29 @@ fn train_here(
         }
         if step.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
-    .map_err(|error| {
-        if error == TrainingError::Interrupted {
-            StepError::Interrupted
-        } else {
-            StepError::permanent(error)
-        }
+    .map_err(|error| match error {
+        TrainingError::Interrupted => StepError::Interrupted,
+        error => gave_up(step, &unfinished, error),
     })?;
     unfinished.remove();
     Ok(saved)
+}
+
+/// What to say of a training that came to nothing. The last model before it diverged is kept for whoever looks into it; it
+/// is no checkpoint.
+fn gave_up(step: &Step, unfinished: &Unfinished, error: TrainingError) -> StepError {
+    unfinished.remove();
+    let good = match &error {
+        TrainingError::Diverged { last_good: Some(good), .. } => good,
+        _ => return StepError::permanent(error),
+    };
+    match step.artifacts.put(&good.onnx) {
+        Ok(model) => StepError::permanent(format!(
+            "{error}; the last good model, of step {}, is the artifact {model}",
+            good.step
+        )),
+        Err(failed) => failed.into(),
+    }
 }
 
 /// What a model's file answers for the validation samples, which must be finite numbers in the task's shape.

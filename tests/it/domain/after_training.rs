@@ -42,6 +42,23 @@ fn a_model_that_comes_back_may_be_audited_by_what_it_was_not_trained_on() {
 }
 
 #[test]
+fn a_batch_that_is_due_is_picked_by_the_model_that_came_back() {
+    let Event::CycleStarted(started) = cycle_started(4) else { panic!("a cycle") };
+    let started = CycleStarted { selector_model: Some(model("m3")), ..started };
+    let given = then(&two_cycles(), &[Event::CycleStarted(started)]);
+    let run = replay(&then(&given, &[back("m1", "m3")]));
+    assert_eq!(run.selector_model, Some(model("m1")));
+    let mut picked = batch_of(&[("e", Arm::Strategy)], 6);
+    picked.model = Some(model("m1"));
+    replay(&then(&given, &[back("m1", "m3"), Event::BatchSelected(picked)]));
+    // A model of the workflow's own has nothing to do with it.
+    let Event::CycleStarted(started) = cycle_started(4) else { panic!("a cycle") };
+    let started = CycleStarted { selector_model: Some(model("file")), ..started };
+    let run = replay(&then(&two_cycles(), &[Event::CycleStarted(started), back("m1", "m3")]));
+    assert_eq!(run.selector_model, Some(model("file")));
+}
+
+#[test]
 fn what_cannot_come_back_is_refused() {
     let refused = |event, why| {
         check(&workflow(), &two_cycles(), event, Refused(why));
