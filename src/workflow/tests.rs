@@ -294,7 +294,7 @@ fn contradictions_name_both_sides_and_the_way_out() {
         (vec![production, ("selector.batch", "1")], "selector.batch: a batch of 1 has no room"),
         (
             vec![production, ("kpi.estimator", "lure")],
-            "selector.strategy: lure weighs each pick by the chance",
+            "kpi.estimator: lure weighs each pick by the chance",
         ),
         (
             vec![
@@ -324,7 +324,7 @@ fn contradictions_name_both_sides_and_the_way_out() {
         ),
         (
             vec![("run.task", "segmentation"), ("selector.strategy", "random")],
-            "pool.source: labels of a segmentation task are read from npy pools",
+            "run.task: labels of a segmentation task are read from npy pools",
         ),
         (
             vec![("trainer.command", "[\"sh\", \"t.sh\"]"), ("trainer.patience", "3")],
