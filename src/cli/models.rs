@@ -44,10 +44,8 @@ pub(super) async fn models(
 
 async fn all(cli: &Cli, run: Option<String>) -> Result<Vec<ModelSummary>, CliError> {
     let session = Session::open_to_ask(&cli.state).await?;
-    match session.ask(Request::Models { run }).await? {
-        Response::Models(models) => Ok(models),
-        _ => Ok(Vec::new()),
-    }
+    let answer = session.ask(Request::Models { run }).await?;
+    Ok(if let Response::Models(models) = answer { models } else { Vec::new() })
 }
 
 /// The model whose digest begins so; without a word the one in production.

@@ -10,6 +10,7 @@ use super::time::Timestamp;
 
 /// A wish; [`super::decide::decide`] grants or refuses it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "commands are few and short-lived")]
 pub enum Command {
     /// Begin a run.
     StartRun(RunStarted),

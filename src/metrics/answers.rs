@@ -45,7 +45,8 @@ mod tests {
         for pixel in 0..3 {
             let alone = [scores.row(0)[pixel], scores.row(0)[3 + pixel]];
             let alone = softmax(&Matrix::new(1, 2, alone.to_vec()).unwrap());
-            assert_eq!([found.row(0)[pixel], found.row(0)[3 + pixel]], alone.row(0));
+            assert_eq!(found.row(0)[pixel].to_bits(), alone.row(0)[0].to_bits());
+            assert_eq!(found.row(0)[3 + pixel].to_bits(), alone.row(0)[1].to_bits());
         }
     }
 

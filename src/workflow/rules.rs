@@ -257,12 +257,10 @@ fn production(definition: &Definition, reader: &mut Reader<'_>) {
                  example strategy = \"power(margin)\"",
             );
         }
-        let mean = match kpi.metric {
-            Metric::Accuracy => definition.run.task == Task::Classification,
-            Metric::LogLoss | Metric::Mae => definition.run.task != Task::Segmentation,
-            _ => false,
-        };
-        if !mean {
+        let task = definition.run.task;
+        let is_mean = (kpi.metric == Metric::Accuracy && task == Task::Classification)
+            || (matches!(kpi.metric, Metric::LogLoss | Metric::Mae) && task != Task::Segmentation);
+        if !is_mean {
             reader.contradiction(
                 &[("kpi", "metric"), ("kpi", "estimator")],
                 "lure measures means over samples: accuracy and log_loss of classes, mae of values; choose one of them, or \

@@ -45,16 +45,16 @@ async fn gate(seed: u64, estimator: &str, strategy: &str, audit: &str) -> (KpiCh
     let log = store.read_cycles(run, CycleNumber(1), 1000).await.unwrap();
     let events = || log.iter().map(|recorded| (recorded.cycle.cycle.0, &recorded.event));
     let labelled: Vec<SampleId> = events()
-        .filter_map(|(cycle, event)| match event {
-            Event::Annotated(annotated) if cycle == 1 => Some(&annotated.labels),
-            _ => None,
+        .filter(|(cycle, _)| *cycle == 1)
+        .filter_map(|(_, event)| {
+            if let Event::Annotated(annotated) = event { Some(&annotated.labels) } else { None }
         })
         .flatten()
         .map(|label| label.sample.clone())
         .collect();
-    let checked = events().find_map(|(_, event)| match event {
-        Event::KpiChecked(checked) if checked.stage == KpiStage::Gate => Some(checked.clone()),
-        _ => None,
+    let checked = events().find_map(|(_, event)| {
+        let Event::KpiChecked(checked) = event else { return None };
+        (checked.stage == KpiStage::Gate).then(|| checked.clone())
     });
     let checked = checked.unwrap();
     let rows: Vec<usize> = pool.candidates(&labelled).iter().collect();

@@ -164,10 +164,14 @@ fn trained_outside(
     });
     // Empty by now, however it ended.
     drop(std::fs::remove_dir(&folder));
-    let saved = saved.map_err(|error| match error {
-        ExternalError::Interrupted => StepError::Interrupted,
-        error if error.is_retryable() => StepError::Retryable(Box::new(error)),
-        error => StepError::permanent(error),
+    let saved = saved.map_err(|error| {
+        if matches!(error, ExternalError::Interrupted) {
+            StepError::Interrupted
+        } else if error.is_retryable() {
+            StepError::Retryable(Box::new(error))
+        } else {
+            StepError::permanent(error)
+        }
     })?;
     let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
     let models = step.artifacts.put_all(&files)?;
@@ -238,9 +242,12 @@ fn train_here(
         }
         if step.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
-    .map_err(|error| match error {
-        TrainingError::Interrupted => StepError::Interrupted,
-        error => gave_up(step, &unfinished, error),
+    .map_err(|error| {
+        if error == TrainingError::Interrupted {
+            StepError::Interrupted
+        } else {
+            gave_up(step, &unfinished, error)
+        }
     })?;
     unfinished.remove();
     Ok(saved)
@@ -250,9 +257,8 @@ fn train_here(
 /// is no checkpoint.
 fn gave_up(step: &Step, unfinished: &Unfinished, error: TrainingError) -> StepError {
     unfinished.remove();
-    let good = match &error {
-        TrainingError::Diverged { last_good: Some(good), .. } => good,
-        _ => return StepError::permanent(error),
+    let TrainingError::Diverged { last_good: Some(good), .. } = &error else {
+        return StepError::permanent(error);
     };
     match step.artifacts.put(&good.onnx) {
         Ok(model) => StepError::permanent(format!(
