@@ -22,10 +22,12 @@ mod sources {
     pub mod faults;
     pub mod metrics;
     pub mod pool;
+    pub mod program;
     pub mod store;
     pub mod workflow;
 }
 
 pub use sources::{
-    artifacts, control, data_selector, domain, engine, faults, metrics, pool, store, workflow,
+    artifacts, control, data_selector, domain, engine, faults, metrics, pool, program, store,
+    workflow,
 };
