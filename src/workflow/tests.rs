@@ -323,7 +323,11 @@ fn contradictions_name_both_sides_and_the_way_out() {
             "selector.strategy: margin is for classification, the task is regression",
         ),
         (
-            vec![("run.task", "segmentation"), ("selector.strategy", "random")],
+            vec![
+                ("run.task", "segmentation"),
+                ("selector.strategy", "random"),
+                ("pool.classes", "[\"ground\", \"digit\"]"),
+            ],
             "run.task: labels of a segmentation task are read from npy pools",
         ),
         (
