@@ -184,6 +184,12 @@ impl Artifacts {
         &self.root
     }
 
+    /// The state directory that the root lies in.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.root().parent().unwrap_or_else(|| Path::new(""))
+    }
+
     /// Puts a synced file under its final name; the folders are not synced yet.
     fn write(&self, bytes: &[u8]) -> Result<Digest, ArtifactError> {
         let digest = Digest::of(bytes);

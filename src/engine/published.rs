@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Where the production model of a run is found.
 pub(super) fn path(artifacts: &Artifacts, run: RunId) -> PathBuf {
-    let state = artifacts.root().parent().unwrap_or_else(|| Path::new(""));
-    state.join("models").join(run.to_string()).join("current.onnx")
+    artifacts.state().join("models").join(run.to_string()).join("current.onnx")
 }
 
 /// Makes it the model of this digest.

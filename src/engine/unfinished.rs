@@ -8,7 +8,7 @@ use crate::artifacts::Artifacts;
 use crate::domain::ids::CycleId;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A shorter training is not worth keeping a part of.
@@ -22,9 +22,8 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     pub(super) fn of(artifacts: &Artifacts, cycle: CycleId) -> Self {
-        let state = artifacts.root().parent().unwrap_or_else(|| Path::new(""));
         let name = format!("{}-{}.state", cycle.run, cycle.cycle);
-        Self { file: state.join("training").join(name), kept: now() }
+        Self { file: artifacts.state().join("training").join(name), kept: now() }
     }
 
     /// What was kept of the training; `None` where there is nothing.

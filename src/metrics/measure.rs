@@ -41,7 +41,7 @@ pub struct Measured {
 #[non_exhaustive]
 pub enum MetricError {
     /// A metric of another task.
-    #[error("{metric} does not measure {}; what does is {}", name(*task), Metric::names_for(*task).collect::<Vec<_>>().join(", "))]
+    #[error("{metric} does not measure {}; what does is {}", task, Metric::names_for(*task).collect::<Vec<_>>().join(", "))]
     Task {
         /// The metric.
         metric: Metric,
@@ -49,7 +49,7 @@ pub enum MetricError {
         task: Task,
     },
     /// Too few classes.
-    #[error("{} needs at least {} classes, and there are {found}", name(*task), task.least_classes())]
+    #[error("{} needs at least {} classes, and there are {found}", task, task.least_classes())]
     Classes {
         /// How many there are.
         found: usize,
@@ -153,15 +153,6 @@ pub enum MetricError {
         /// How many samples there are.
         n: usize,
     },
-}
-
-const fn name(task: Task) -> &'static str {
-    match task {
-        Task::Classification => "classification",
-        Task::MultiLabel => "multi_label",
-        Task::Regression => "regression",
-        Task::Segmentation => "segmentation",
-    }
 }
 
 /// The value that [`measure`] gives, without the work of an interval.

@@ -1,5 +1,6 @@
 //! Values that are fine one by one and contradict each other.
 
+use super::keys;
 use super::reader::Reader;
 use crate::domain::definition::{
     AnnotatorSpec, ColdStart, Definition, Direction, GateEstimator, GraphSpec, ImageChannels,
@@ -285,39 +286,14 @@ fn production(definition: &Definition, reader: &mut Reader<'_>) {
     }
 }
 
-/// Keys of `[trainer]` that a program has no use for.
-const OF_OUR_TRAINER: [&str; 24] = [
-    "graph",
-    "hidden",
-    "channels",
-    "epochs",
-    "batch",
-    "optimizer",
-    "momentum",
-    "learning_rate",
-    "schedule",
-    "step_every",
-    "step_factor",
-    "weight_decay",
-    "patience",
-    "checkpoints",
-    "loss",
-    "focal_gamma",
-    "huber_delta",
-    "class_weights",
-    "label_smoothing",
-    "warmup",
-    "normalise",
-    "flip",
-    "shift",
-    "backbone",
-];
+/// Keys of `[trainer]` that belong to a program.
+const OF_A_PROGRAM: [&str; 4] = ["seconds", "memory_mb", "tolerance", "settings"];
 
 /// Keys of the trainer that belong to a program, and those that a program makes moot.
 fn outside(definition: &Definition, reader: &mut Reader<'_>) {
     let command = ("trainer", "command");
     if definition.trainer.external.is_none() {
-        for key in ["seconds", "memory_mb", "tolerance", "settings"] {
+        for key in OF_A_PROGRAM {
             if reader.has(("trainer", key)) && !reader.has(command) {
                 let problem = "belongs to a program; remove the key, or name one in command";
                 reader.contradiction(&[("trainer", key), command], problem);
@@ -325,7 +301,8 @@ fn outside(definition: &Definition, reader: &mut Reader<'_>) {
         }
         return;
     }
-    for key in OF_OUR_TRAINER {
+    let ours = |key: &&str| *key != command.1 && !OF_A_PROGRAM.contains(key);
+    for key in keys::of("trainer").unwrap_or_default().iter().copied().filter(ours) {
         if reader.has(("trainer", key)) && !reader.is_moot(("trainer", key), command) {
             let problem = "the program of `command` trains by itself; remove the key, or tell the program by settings";
             reader.contradiction(&[("trainer", key), command], problem);

@@ -29,8 +29,7 @@ pub(super) struct Backbone<'a> {
 impl<'a> Backbone<'a> {
     /// The backbone in this file.
     pub(super) fn new(step: &'a Step, file: &str) -> Result<Self, StepError> {
-        let root = step.artifacts.root();
-        let folder = root.parent().unwrap_or(root).join("cache").join("embeddings");
+        let folder = step.artifacts.state().join("cache").join("embeddings");
         Ok(Self { step, model: model_file(step, file)?, folder, ran: None })
     }
 

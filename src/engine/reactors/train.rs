@@ -21,7 +21,6 @@ use crate::training::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 /// The largest difference allowed between an answer of the trained weights and of the exported file, relative to the
 /// largest answer (or 1). Two implementations of the same f32 arithmetic differ by about 1e-6.
@@ -126,7 +125,7 @@ fn trained_outside(
     validation: &Samples,
 ) -> Result<Vec<Checkpoint>, StepError> {
     let io = |error: std::io::Error| StepError::Retryable(Box::new(error));
-    let folder = step.artifacts.root().parent().unwrap_or_else(|| Path::new("")).join("training");
+    let folder = step.artifacts.state().join("training");
     let folder = folder.join(step.cycle().to_string().replace('/', "-"));
     // What a try left behind whose process was killed.
     if folder.exists() {
