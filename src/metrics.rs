@@ -10,6 +10,7 @@
 //! | how good is it, judged by samples that were not chosen evenly? | [`lure`] |
 //! | how many labels does a quality take? | [`learning_curve`] |
 //! | do two models, or two people, say the same? | [`agreement`] |
+//! | are later samples other than those before? | [`drift`] |
 //! | what do a model's scores mean? | `answers` |
 //! | which class wins, what are logits as probabilities? | `classification` |
 //! | what is the interval of a share? | `interval`, `quantile` |
@@ -22,6 +23,7 @@ pub mod agreement;
 mod answers;
 mod bootstrap;
 mod classification;
+pub mod drift;
 mod interval;
 pub mod learning_curve;
 pub mod lure;
