@@ -106,16 +106,16 @@ impl<'a> Agent<'a> {
         let steps_per_epoch = self.steps_per_epoch();
         let spec = self.request.spec;
         let nothing = BTreeMap::new();
-        let mut loss = 0.0;
-        for batch in self.loader.order(epoch) {
-            let batch = self.loader.batch(&batch, epoch, self.task)?;
+        let (mut loss, mut is_finite) = (0.0, true);
+        let learnt = self.loader.each(epoch, self.task, &mut |batch| {
             let rate = learning_rate(spec, self.state.step, steps_per_epoch);
             #[expect(clippy::cast_precision_loss, reason = "a batch's size")]
             let weight = batch.inputs.rows() as f64 / rows as f64;
-            let before = self.task.train(&mut self.model, &batch, rate);
+            let before = self.task.train(&mut self.model, batch, rate);
             self.state.step += 1;
-            if !before.is_finite() {
-                return Err(self.diverged(epoch));
+            is_finite = before.is_finite();
+            if !is_finite {
+                return Err(TrainingError::Interrupted);
             }
             loss += before * weight;
             let progress = Progress {
@@ -127,11 +127,12 @@ impl<'a> Agent<'a> {
                 metrics: &nothing,
                 state: None,
             };
-            if watch(&progress).is_break() {
-                return Err(TrainingError::Interrupted);
-            }
+            if watch(&progress).is_break() { Err(TrainingError::Interrupted) } else { Ok(()) }
+        });
+        if !is_finite {
+            return Err(self.diverged(epoch));
         }
-        Ok(loss)
+        learnt.map(|()| loss)
     }
 
     fn steps_per_epoch(&self) -> u64 {

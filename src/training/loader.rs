@@ -1,7 +1,7 @@
 //! The data loader: what comes in is checked once, then handed out in batches whose order derives from the seed.
 //!
-//! Batches are read when they are needed, not ahead on another thread: rows in memory are copied, which is little beside the
-//! step that learns from them.
+//! Large batches are read, and augmented, on another thread while the step before learns; small ones, where that costs more
+//! than it saves, when they are needed.
 
 use super::graph::{scales, volume};
 use super::task::Task;
@@ -10,9 +10,13 @@ use crate::domain::chance::Chance;
 use crate::domain::ids::CycleNumber;
 use crate::domain::matrix::Matrix;
 use crate::domain::rows::{Rows, RowsError};
+use std::sync::mpsc::sync_channel;
 
 /// How many rows are read at a time where all are looked at.
 pub(super) const PIECE: usize = 256;
+
+/// Batches of fewer values are made ready in less time than it takes to hand them over.
+const AHEAD_LEAST: usize = 16 * 1024;
 
 /// Some samples with their labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +41,7 @@ impl<'a> DataLoader<'a> {
     }
 
     /// The row numbers of each batch of an epoch, every row once, in an order that derives from (seed, epoch, row).
-    pub(super) fn order(&self, epoch: usize) -> Vec<Vec<usize>> {
+    fn order(&self, epoch: usize) -> Vec<Vec<usize>> {
         let purpose = format!("order of epoch {epoch}");
         let chance = Chance { seed: self.seed, cycle: CycleNumber(0), purpose: &purpose };
         let rows = 0..self.rows.labels.rows();
@@ -48,13 +52,30 @@ impl<'a> DataLoader<'a> {
         batches.map(|batch| batch.iter().map(|(_, row)| *row).collect()).collect()
     }
 
-    /// The batch of these rows, as the task wants to see them in this epoch.
-    pub(super) fn batch(
+    /// Hands every batch of an epoch to `learn`, in order, until one is refused.
+    pub(super) fn each(
         &self,
-        rows: &[usize],
         epoch: usize,
         task: &dyn Task,
-    ) -> Result<Batch, RowsError> {
+        learn: &mut dyn FnMut(&Batch) -> Result<(), TrainingError>,
+    ) -> Result<(), TrainingError> {
+        let order = self.order(epoch);
+        if self.size.saturating_mul(self.rows.inputs.cols()) < AHEAD_LEAST {
+            return order.iter().try_for_each(|rows| learn(&self.batch(rows, epoch, task)?));
+        }
+        std::thread::scope(|scope| {
+            // One in hand, one ready, one in the making.
+            let (give, ready) = sync_channel(1);
+            scope.spawn(move || {
+                // Nobody takes any more where a batch was refused.
+                order.iter().try_for_each(|rows| give.send(self.batch(rows, epoch, task)))
+            });
+            ready.into_iter().try_for_each(|batch| learn(&batch?))
+        })
+    }
+
+    /// The batch of these rows, as the task wants to see them in this epoch.
+    fn batch(&self, rows: &[usize], epoch: usize, task: &dyn Task) -> Result<Batch, RowsError> {
         let width = self.rows.inputs.cols();
         let mut inputs = Vec::with_capacity(rows.len().saturating_mul(width));
         for &row in rows {

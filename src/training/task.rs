@@ -10,7 +10,7 @@ use crate::domain::rows::Rows;
 use std::collections::BTreeMap;
 
 /// A task. Five functions say what is learnt; the others are for where it differs from the rest.
-pub trait Task {
+pub trait Task: Sync {
     /// The network. Its last operation answers.
     ///
     /// # Errors
