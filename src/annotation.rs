@@ -5,10 +5,12 @@
 //! | part | what it does |
 //! |---|---|
 //! | `oracle` | a labelled data set plays the annotator |
+//! | [`played`] | annotators that the oracle plays, who make mistakes |
 //! | [`votes`] | who said which class of which sample, checked and in order |
 //! | [`agreement`] | how far annotators agree: Cohen's kappa for two, Fleiss' for several |
 //! | [`majority`] | consensus where every vote weighs the same |
 //! | [`dawid_skene`] | consensus by how reliable each annotator proves to be |
+//! | [`consensus`] | one label out of several answers, by the rule that a workflow names |
 //! | [`suspicious`] | labels that a model has reason to doubt (confident learning) |
 //! | [`relabel`] | what to ask again, the most probably wrong first, within a budget |
 //! | [`square`] | a table of classes by classes, which some of these answer with |
@@ -42,10 +44,12 @@
 //! ```
 
 pub mod agreement;
+pub mod consensus;
 pub mod dawid_skene;
 pub mod error;
 pub mod majority;
 mod oracle;
+pub mod played;
 pub mod relabel;
 pub mod square;
 pub mod suspicious;

@@ -15,6 +15,7 @@
 mod doctor;
 mod error;
 mod jobs;
+mod labels;
 mod log;
 mod models;
 mod output;
@@ -126,6 +127,11 @@ enum Command {
     Models {
         #[command(subcommand)]
         action: ModelsAction,
+    },
+    /// Show how good the labels are: who answered, how far they agree, which answers differ.
+    Labels {
+        /// The run [default: the newest].
+        run: Option<String>,
     },
     /// Check a workflow file and show what it asks for.
     Validate {
@@ -315,6 +321,7 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             change(cli, output, Request::Cancel { run: run.clone(), reason: reason.clone() }).await
         }
         Command::Pause { run } => change(cli, output, Request::Pause { run: run.clone() }).await,
+        Command::Labels { run } => labels::labels(cli, output, run.clone()).await,
         Command::Models { action } => models::models(cli, output, action).await,
         Command::Validate { workflow, overrides } => {
             validate::validate(output, workflow, &overrides.all())

@@ -183,6 +183,10 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
             let run = find_run(engine, run.as_deref()).await?;
             Ok(Response::Models(engine.models(run).await?))
         }
+        Request::Labels { run } => {
+            let run = find_run(engine, run.as_deref()).await?;
+            Ok(Response::Labels(engine.labels(run).await?))
+        }
         Request::RollBack { run, model, reason } => {
             let run = find_run(engine, run.as_deref()).await?;
             let model = find_model(engine, run, &model).await?;

@@ -25,11 +25,13 @@ mod dispatch;
 mod error;
 mod feasible;
 pub mod forecast;
+pub mod label_report;
 mod live_run;
 pub mod notice;
 mod published;
 pub mod reactor;
 pub mod reactors;
+pub mod savings;
 mod spool;
 pub mod status;
 mod unfinished;
@@ -51,6 +53,7 @@ use crate::store::{Commit, LeaseRequest, NewEvent, Recorded, Settle, Store};
 pub use builder::EngineBuilder;
 use clock::Clock;
 pub use error::EngineError;
+use label_report::LabelReport;
 use live_run::LiveRun;
 use notice::Notice;
 use reactor::{Reactor, StepError};
@@ -248,6 +251,16 @@ impl Engine {
         let live = self.inner.live(run).await?;
         let live = live.lock().await;
         Ok(live.models(&self.inner.artifacts))
+    }
+
+    /// How good the labels of a run are.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownRun`] if there is no such run; [`EngineError::Store`] if its log cannot be read.
+    pub async fn labels(&self, run: RunId) -> Result<LabelReport, EngineError> {
+        let live = self.inner.live(run).await?;
+        let run = live.lock().await.run.clone();
+        blocking(move || LabelReport::of(&run)).await.map_err(EngineError::from)
     }
 
     /// The file that always is the production model of a run, once there is one; see [`Engine::roll_back`].
@@ -484,7 +497,7 @@ impl Inner {
         let (run, starting) = (live.run.id, kind == JobKind::Start);
         let kept = lock(&self.pools).get(&run).map(Arc::clone);
         let (definition, folder) = (Arc::clone(&live.definition), Arc::clone(&live.folder));
-        let versions = live.run.first_pool.zip(live.run.pool);
+        let versions = live.run.pools.first().copied().zip(live.run.pool);
         let artifacts = self.artifacts.clone();
         let (pool, is_new) = blocking(move || {
             if let Some(kept) = kept

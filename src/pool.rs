@@ -77,6 +77,7 @@ pub struct Pool {
     features: Box<dyn Source>,
     labels: Labels,
     metadata: Table,
+    answers: Table,
     seconds: Option<Vec<f32>>,
     predictions: Option<Box<dyn Source>>,
     skipped: Skipped,
@@ -95,18 +96,23 @@ impl Pool {
     /// [`PoolError`], which names the file and, where there is one, the line or row and the value.
     pub fn load(spec: &PoolSpec, folder: &Path) -> Result<Self, PoolError> {
         let path = folder.join(&spec.path);
+        // Answers are read like metadata, and kept apart from it.
+        let read_as = PoolSpec {
+            metadata: [spec.metadata.as_slice(), &spec.answers].concat(),
+            ..spec.clone()
+        };
         // Before the files are read: what changes meanwhile counts as changed since.
         let stamp = stamp::of(spec, folder);
         let raw = match spec.source {
-            PoolSource::Csv => csv::read(spec, &path)?,
-            PoolSource::Npy => npy::read(spec, folder, &path)?,
-            PoolSource::Jsonl => jsonl::read(spec, &path)?,
+            PoolSource::Csv => csv::read(&read_as, &path)?,
+            PoolSource::Npy => npy::read(&read_as, folder, &path)?,
+            PoolSource::Jsonl => jsonl::read(&read_as, &path)?,
             #[cfg(feature = "parquet")]
-            PoolSource::Parquet => parquet::read(spec, &path)?,
+            PoolSource::Parquet => parquet::read(&read_as, &path)?,
             #[cfg(not(feature = "parquet"))]
             PoolSource::Parquet => return Err(not_built(&path, "Parquet", "parquet")),
             #[cfg(feature = "images")]
-            PoolSource::Images => images::read(spec, &path)?,
+            PoolSource::Images => images::read(&read_as, &path)?,
             #[cfg(not(feature = "images"))]
             PoolSource::Images => return Err(not_built(&path, "image", "images")),
         };
@@ -121,7 +127,9 @@ impl Pool {
         raw: Raw,
     ) -> Result<Self, PoolError> {
         let file = path.display().to_string();
-        let Raw { ids, features, mut labels, classes, metadata, seconds, skipped, .. } = raw;
+        let Raw { ids, features, mut labels, classes, mut metadata, seconds, skipped, .. } = raw;
+        let answers = metadata.columns.split_off(spec.metadata.len().min(metadata.columns.len()));
+        let answers = Table { rows: metadata.rows, columns: answers };
         let columns = features.cols();
         let shape = if spec.shape.is_empty() { raw.shape } else { spec.shape.clone() };
         if product(&shape) != Some(columns) {
@@ -171,6 +179,7 @@ impl Pool {
             features,
             labels,
             metadata,
+            answers,
             seconds,
             predictions,
             skipped,
@@ -217,6 +226,15 @@ impl Pool {
         self.split = Split { train, validation, test };
         self.complete = present.len() == self.len();
         Ok(self)
+    }
+
+    /// The rows that another version of this pool held too, by its manifest.
+    ///
+    /// # Errors
+    /// [`PoolError::Changed`] where one of its samples is missing or another; [`PoolError::Rows`] where the file cannot be
+    /// read.
+    pub fn members(&self, manifest: &[u8]) -> Result<Runs, PoolError> {
+        self.manifest_of().members(manifest)
     }
 
     /// Whether files of the pool came, went or were written since it was loaded; `folder` is that of [`Pool::load`].
@@ -354,6 +372,12 @@ impl Pool {
     #[must_use]
     pub const fn metadata(&self) -> &Table {
         &self.metadata
+    }
+
+    /// What each annotator says of each row, a column each, where the workflow names their columns.
+    #[must_use]
+    pub const fn answers(&self) -> &Table {
+        &self.answers
     }
 
     /// The seconds that the annotation of each row takes, each finite and above 0, where the workflow names their column.

@@ -80,6 +80,7 @@ fn engine_code(error: &EngineError, otherwise: u8) -> u8 {
         EngineError::Contended { .. } => 1,
         EngineError::Pool(_)
         | EngineError::Inference(_)
+        | EngineError::Answers(_)
         | EngineError::Refused(_)
         | EngineError::Contradiction { .. }
         | EngineError::UnknownRun { .. }

@@ -49,6 +49,7 @@ pub(super) async fn jobs(
         | Response::Status(_)
         | Response::Log { .. }
         | Response::Models(_)
+        | Response::Labels(_)
         | Response::Refused(_) => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,8 @@ use super::output::{Output, Style};
 use super::session::Session;
 use crate::control::{Cursor, LogRecord, Request, Response};
 use crate::domain::event::{Event, KpiStage};
+use crate::domain::ids::SampleId;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 pub(super) async fn log(
@@ -129,6 +131,41 @@ fn sentence(event: &Event) -> String {
         Event::Pinned(pinned) => {
             let what = if pinned.pinned { "pinned" } else { "set free" };
             format!("the production model is {what}: {}", pinned.reason)
+        }
+        Event::Voted(voted) => {
+            let samples: BTreeSet<&SampleId> =
+                voted.votes.iter().map(|vote| &vote.sample).collect();
+            format!("{} answers for {} samples", voted.votes.len(), samples.len())
+        }
+        Event::Relabelled(relabelled) => {
+            let all = &relabelled.labels;
+            let changed = all.iter().filter(|relabel| relabel.before != relabel.after).count();
+            format!("{changed} labels changed, {} stand", all.len() - changed)
+        }
+        Event::LabelsDoubted(doubted) => format!(
+            "{} of {} labels look wrong to models that had not seen them, about {:.1} % are",
+            doubted.suspects,
+            doubted.labels,
+            doubted.error_rate * 100.0
+        ),
+        Event::BaselineMeasured(baseline) => format!(
+            "{} {:.4} by the {} random labels alone, {:.4} in production",
+            baseline.metric, baseline.value, baseline.labels, baseline.production
+        ),
+        Event::DriftChecked(drift) => format!(
+            "{} samples that came since against {} before: distance {:.3}, p = {:.2e}{}",
+            drift.arrived,
+            drift.before,
+            drift.statistic,
+            drift.p,
+            if drift.is_drift() { ", a drift" } else { "" }
+        ),
+        Event::ClassesMeasured(measured) => {
+            let lowest = measured.classes.iter().min_by(|a, b| a.value.total_cmp(&b.value));
+            let lowest = lowest.map_or_else(String::new, |lowest| {
+                format!(", from {:.4} (class {}) up", lowest.value, lowest.class)
+            });
+            format!("{} of {} classes{lowest}", measured.metric, measured.classes.len())
         }
         Event::RunEnded(ended) => {
             format!(

@@ -11,6 +11,7 @@ use crate::domain::state::CycleSummary;
 use crate::domain::time::Timestamp;
 use crate::engine::forecast::forecast;
 use crate::engine::notice::Notice;
+use crate::engine::savings::{Savings, savings};
 use crate::engine::status::{RunState, RunStatus};
 use crate::metrics::learning_curve::{CannotTell, LabelsTo};
 use crate::store::Recorded;
@@ -115,7 +116,13 @@ impl Screen {
             | Event::RunEnded(_)
             | Event::ModelsCompared(_)
             | Event::RolledBack(_)
-            | Event::Pinned(_) => {}
+            | Event::Pinned(_)
+            | Event::Voted(_)
+            | Event::Relabelled(_)
+            | Event::LabelsDoubted(_)
+            | Event::BaselineMeasured(_)
+            | Event::DriftChecked(_)
+            | Event::ClassesMeasured(_) => {}
         }
         Ok(())
     }
@@ -223,7 +230,7 @@ pub(super) fn summary(
         }
     };
     lines.push(format!("{} {end}", output.style(Style::Bold, "state     ")));
-    lines.push(format!("labels     {} in {} cycles", status.labelled, status.cycles.len()));
+    lines.push(labels(status));
     let gated = status.cycles.iter().any(|line| line.gate.is_some());
     let reached = status.cycles.iter().find_map(|line| {
         // Where there are gates, they speak: the validation split helped to choose the model.
@@ -243,6 +250,11 @@ pub(super) fn summary(
     }
     if reached.is_none() {
         lines.extend(forecast(status).map(|forecast| told(status, forecast)));
+    }
+    lines.extend(savings(status).map(|savings| saved(&savings)));
+    let relabelled: u64 = status.cycles.iter().map(|line| line.relabelled).sum();
+    if relabelled > 0 {
+        lines.push(format!("relabelled {relabelled} labels changed: `gleaner labels` shows them"));
     }
     if let Some(digest) = &status.production {
         lines.push(format!("model      {}", model(digest)));
@@ -272,12 +284,47 @@ fn told(status: &RunStatus, forecast: Result<LabelsTo, CannotTell>) -> String {
                 None => format!("{low} or more"),
             };
             let more = (found.labels.ceil() - status.labelled as f64).max(0.0);
+            let cost =
+                status.cost.filter(|_| status.labelled > 0).map_or_else(String::new, |cost| {
+                    format!(", for {:.2}", more * cost / status.labelled as f64)
+                });
             format!(
-                "forecast   the target takes about {} labels ({range}, 90 % interval): {more} more",
+                "forecast   the target takes about {} labels ({range}, 90 % interval): {more} more{cost}",
                 found.labels.ceil()
             )
         }
         Err(why) => format!("forecast   cannot tell yet: {why}"),
+    }
+}
+
+/// What was bought, and what it cost.
+fn labels(status: &RunStatus) -> String {
+    let mut text = format!("labels     {} in {} cycles", status.labelled, status.cycles.len());
+    if status.answers != status.labelled {
+        text.push_str(&format!(", by {} answers", status.answers));
+    }
+    if let Some(cost) = status.cost {
+        text.push_str(&format!(", for {cost:.2}"));
+    }
+    text
+}
+
+/// What random selection would have taken.
+fn saved(savings: &Savings) -> String {
+    let Savings { metric, quality, bought, random } = savings;
+    match random {
+        Ok(found) => {
+            let low = found.low.ceil();
+            let range = found.high.map_or_else(
+                || format!("{low} or more"),
+                |high| format!("{low} to {}", high.ceil()),
+            );
+            format!(
+                "savings    {metric} {quality:.3} took {bought} labels; random selection would take about {} ({range}, 90 % interval)",
+                found.labels.ceil()
+            )
+        }
+        Err(why) => format!("savings    cannot tell yet: {why}"),
     }
 }
 
@@ -293,5 +340,6 @@ pub(super) const fn end_reason(reason: EndReason) -> &'static str {
         EndReason::Deadline => "ended: stop.deadline has passed",
         EndReason::Plateau => "ended: stop.plateau cycles brought nothing better",
         EndReason::Stable => "ended: predictions hardly change any more (stop.stable)",
+        EndReason::MaxCost => "ended: answers have cost stop.max_cost",
     }
 }

@@ -30,6 +30,7 @@ pub(super) async fn status(
         Response::Log { .. }
         | Response::Jobs(_)
         | Response::Models(_)
+        | Response::Labels(_)
         | Response::Done(_)
         | Response::Refused(_) => {}
     }

@@ -3,6 +3,7 @@
 //! Pure: bytes in, values out. The bytes may be anything.
 
 use crate::domain::event::Event;
+use crate::engine::label_report::LabelReport;
 use crate::engine::status::{JobSummary, ModelSummary, RunStatus};
 use crate::store::Recorded;
 use serde::de::DeserializeOwned;
@@ -87,6 +88,11 @@ pub enum Request {
         /// Which run; the newest if none is named.
         run: Option<String>,
     },
+    /// How good a run's labels are.
+    Labels {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+    },
     /// Put an earlier model back into production.
     RollBack {
         /// Which run; the newest if none is named.
@@ -123,7 +129,6 @@ impl Cursor {
 
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "answers are few and short-lived")]
 pub enum Response {
     /// To [`Request::Runs`].
     Runs(Vec<RunStatus>),
@@ -142,6 +147,8 @@ pub enum Response {
     Jobs(Vec<JobSummary>),
     /// To [`Request::Models`].
     Models(Vec<ModelSummary>),
+    /// To [`Request::Labels`].
+    Labels(LabelReport),
     /// To what changes something: what happened.
     Done(String),
     /// It was refused.

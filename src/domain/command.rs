@@ -2,8 +2,9 @@
 
 use super::digest::Digest;
 use super::event::{
-    Annotation, BatchSelected, CycleCancelled, CycleFailed, ModelSelected, ModelsCompared, Pinned,
-    RunStarted, Trained,
+    Annotation, BaselineMeasured, BatchSelected, ClassKpi, CycleCancelled, CycleFailed,
+    DriftChecked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned, Relabel, RunStarted,
+    Trained,
 };
 use super::kpi::Interval;
 use super::time::Timestamp;
@@ -24,11 +25,30 @@ pub enum Command {
         previous_head: Digest,
     },
     /// The data selector chose.
-    RecordBatch(BatchSelected),
-    /// Labels arrived.
+    RecordBatch {
+        /// How known labels look to models that had not seen them, where some may be asked again.
+        doubted: Option<LabelsDoubted>,
+        /// The choice.
+        batch: BatchSelected,
+    },
+    /// Labels arrived, an answer each.
     RecordLabels(Vec<Annotation>),
+    /// Answers arrived, several a label.
+    RecordVotes {
+        /// The answers.
+        votes: Vec<Annotation>,
+        /// What they come to for samples without a label.
+        agreed: Vec<Annotation>,
+        /// What they come to for samples with one.
+        relabelled: Vec<Relabel>,
+    },
     /// The production model was measured on new labels.
-    CheckGate(Measurement),
+    CheckGate {
+        /// The measurement.
+        measured: Measurement,
+        /// How lately arrived samples look to the model, where somebody asks.
+        drift: Option<DriftChecked>,
+    },
     /// Training ended.
     RecordTraining(Trained),
     /// The model selector decided, and what is in production now was measured.
@@ -39,6 +59,8 @@ pub enum Command {
         selected: ModelSelected,
         /// The measurement.
         acceptance: Measurement,
+        /// What randomly drawn labels alone would have given.
+        baseline: Option<BaselineMeasured>,
     },
     /// A step failed for good.
     Fail(CycleFailed),
@@ -72,4 +94,6 @@ pub struct Measurement {
     pub value: f64,
     /// Its interval.
     pub interval: Interval,
+    /// The value class by class, where there are classes.
+    pub by_class: Vec<ClassKpi>,
 }

@@ -4,8 +4,8 @@ use super::command::{Command, Measurement};
 use super::definition::{ColdStart, Definition, Inconclusive, Mode, SelectorModel};
 use super::digest::Digest;
 use super::event::{
-    Annotated, CycleEnded, CycleStarted, EndReason, Event, KpiChecked, KpiStage, RolledBack,
-    RunEnded, labelled_set_digest,
+    Annotated, Annotation, ClassesMeasured, CycleEnded, CycleStarted, EndReason, Event, KpiChecked,
+    KpiStage, Relabelled, RolledBack, RunEnded, Voted, labelled_set_digest,
 };
 use super::ids::{CycleNumber, SampleId};
 use super::job::JobKind;
@@ -112,7 +112,10 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             }))?;
             check_selector_model(run, definition, selector_model)?;
         }
-        Command::RecordBatch(batch) => {
+        Command::RecordBatch { doubted, batch } => {
+            if let Some(doubted) = doubted {
+                draft.push(Event::LabelsDoubted(doubted))?;
+            }
             let (picks, allowed) = (batch.picks.len(), batch_size(run, definition));
             draft.push(Event::BatchSelected(batch))?;
             if picks > allowed {
@@ -120,20 +123,33 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             }
         }
         Command::RecordLabels(labels) => {
-            let task = definition.run.task;
-            let other = labels.iter().find(|said| said.label.task() != task);
-            let other = other.map(|said| (said.sample.clone(), said.label.task()));
+            let other = of_other_task(definition, &labels);
             draft.push(Event::Annotated(Annotated { labels }))?;
-            if let Some((sample, found)) = other {
-                return Err(Refusal::OtherTask { sample, found, task });
+            other.map_or(Ok(()), Err)?;
+        }
+        Command::RecordVotes { votes, agreed, relabelled } => {
+            let other = of_other_task(definition, &votes);
+            draft.push(Event::Voted(Voted { votes }))?;
+            other.map_or(Ok(()), Err)?;
+            // The last of the batch's labels ends the phase in which labels may change.
+            if !relabelled.is_empty() {
+                draft.push(Event::Relabelled(Relabelled { labels: relabelled }))?;
+            }
+            if !agreed.is_empty() {
+                draft.push(Event::Annotated(Annotated { labels: agreed }))?;
             }
         }
-        Command::CheckGate(measured) => {
+        Command::CheckGate { mut measured, drift } => {
             let now = measured.at;
+            if let Some(drift) = drift {
+                draft.push(Event::DriftChecked(drift))?;
+            }
+            draft.push_classes(&mut measured)?;
             let checked = check(definition, KpiStage::Gate, measured);
             let (met, unclear) =
                 (checked.verdict == Verdict::Met, checked.verdict == Verdict::Inconclusive);
             draft.push(Event::KpiChecked(checked))?;
+            let met = met && !draft.run.has_drifted();
             if met || (unclear && definition.kpi.inconclusive == Inconclusive::Label) {
                 draft.end_cycle(definition, met, now)?;
             }
@@ -145,12 +161,16 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
                 return Err(Refusal::OtherLabels { used, known });
             }
         }
-        Command::SelectModel { compared, selected, acceptance } => {
+        Command::SelectModel { compared, selected, mut acceptance, baseline } => {
             if let Some(compared) = compared {
                 draft.push(Event::ModelsCompared(compared))?;
             }
             draft.push(Event::ModelSelected(selected))?;
+            if let Some(baseline) = baseline {
+                draft.push(Event::BaselineMeasured(baseline))?;
+            }
             let now = acceptance.at;
+            draft.push_classes(&mut acceptance)?;
             let checked = check(definition, KpiStage::Acceptance, acceptance);
             // In production the acceptance samples helped to choose the model, so they do not end a run.
             let met = checked.verdict == Verdict::Met && definition.run.mode == Mode::Development;
@@ -207,6 +227,13 @@ fn known_labels(run: &Run) -> Digest {
     labelled_set_digest(run.labels.iter().map(|(sample, known)| (sample, known.label)))
 }
 
+/// The refusal of answers of another task than the workflow's.
+fn of_other_task(definition: &Definition, answers: &[Annotation]) -> Option<Refusal> {
+    let task = definition.run.task;
+    let other = answers.iter().find(|said| said.label.task() != task)?;
+    Some(Refusal::OtherTask { sample: other.sample.clone(), found: other.label.task(), task })
+}
+
 fn check_selector_model(
     run: &Run,
     definition: &Definition,
@@ -255,6 +282,15 @@ impl Draft {
         self.run.apply(&event)?;
         self.events.push((log, event));
         Ok(())
+    }
+
+    fn push_classes(&mut self, measured: &mut Measurement) -> Result<(), IllegalEvent> {
+        let classes = std::mem::take(&mut measured.by_class);
+        if classes.is_empty() {
+            return Ok(());
+        }
+        let (metric, model) = (measured.metric.clone(), measured.model);
+        self.push(Event::ClassesMeasured(ClassesMeasured { metric, model, classes }))
     }
 
     fn end_cycle(

@@ -21,7 +21,7 @@ pub struct Definition {
     pub pool: PoolSpec,
     /// `[selector]`
     pub selector: SelectorSpec,
-    /// `[annotator]`
+    /// `[annotator]`: who labels.
     pub annotator: AnnotatorSpec,
     /// `[trainer]`
     pub trainer: TrainerSpec,
@@ -33,9 +33,23 @@ pub struct Definition {
     pub stop: StopSpec,
     /// `[retry]`
     pub retry: RetrySpec,
+    // What follows came later: a workflow that says nothing of it keeps its canonical bytes, and so its digest.
+    /// `[annotator]`: how many answers a label takes, and what one costs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub answers: AnswersSpec,
 }
 
 impl Definition {
+    /// Whether what annotators say is kept answer by answer: one label may rest on several, and may change.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        let AnswersSpec { votes, noise, .. } = self.answers;
+        votes > 1
+            || noise > 0.0
+            || !self.pool.answers.is_empty()
+            || self.selector.relabel_fraction > 0.0
+    }
+
     /// The canonical bytes: compact JSON, fields in the order of this file.
     #[must_use]
     pub fn canonical_bytes(&self) -> Vec<u8> {
@@ -144,6 +158,9 @@ pub struct PoolSpec {
     /// The column with the seconds that the annotation of a sample takes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub seconds_column: Option<String>,
+    /// Columns with what each annotator said: `annotator.columns`. Neither features nor seen by queries.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub answers: Vec<String>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -179,6 +196,7 @@ impl Default for PoolSpec {
             duplicates: Duplicates::default(),
             metadata: Vec::new(),
             seconds_column: None,
+            answers: Vec::new(),
         }
     }
 }
@@ -283,6 +301,9 @@ pub struct SelectorSpec {
     /// How long a query may run; 30 seconds where nothing is said.
     #[serde(default, skip_serializing_if = "is_default")]
     pub query_seconds: Option<u64>,
+    /// The share of each batch that asks again for labels which are probably wrong, in [0, 1).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub relabel_fraction: f64,
 }
 
 /// What is kept of what a selection consumed, so that the batch can be picked again without the model.
@@ -371,6 +392,62 @@ pub enum ProviderChoice {
 pub enum AnnotatorSpec {
     /// The pool's own labels.
     Oracle,
+}
+
+/// `[annotator]`: how many answers a label takes, and what one costs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AnswersSpec {
+    /// How many annotators are asked for each sample, at least 1.
+    pub votes: usize,
+    /// How several answers become one label.
+    pub consensus: Consensus,
+    /// How often an annotator that the oracle plays is wrong, in [0, 1).
+    pub noise: f64,
+    /// What an answer costs, in whatever currency the workflow means.
+    pub price: f64,
+    /// What an hour of annotation costs.
+    pub price_per_hour: f64,
+}
+
+impl Default for AnswersSpec {
+    /// One answer a label, which is right and costs nothing.
+    fn default() -> Self {
+        Self {
+            votes: 1,
+            consensus: Consensus::default(),
+            noise: 0.0,
+            price: 0.0,
+            price_per_hour: 0.0,
+        }
+    }
+}
+
+impl AnswersSpec {
+    /// What so many answers cost that took so long together.
+    #[must_use]
+    pub fn cost(&self, answers: u64, spent: Duration) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "money, to fifteen digits")]
+        let answers = answers as f64;
+        answers.mul_add(self.price, spent.as_secs_f64() / 3600.0 * self.price_per_hour)
+    }
+
+    /// Whether anything costs something.
+    #[must_use]
+    pub fn is_priced(&self) -> bool {
+        self.price > 0.0 || self.price_per_hour > 0.0
+    }
+}
+
+/// How several answers become one label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consensus {
+    /// The class that most say.
+    #[default]
+    Majority,
+    /// By how reliable each annotator proves to be (Dawid and Skene, 1979).
+    DawidSkene,
 }
 
 /// `[trainer]`: how a model is trained.
@@ -684,6 +761,14 @@ pub struct KpiSpec {
     /// What follows a gate that cannot tell.
     #[serde(default, skip_serializing_if = "is_default")]
     pub inconclusive: Inconclusive,
+    /// A gate that is met leads to a training all the same where the samples that came since the production model was
+    /// trained differ from those before at this level of significance, in (0, 1); `None`: nobody looks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drift: Option<f64>,
+    /// Whether each training is accompanied by one on the randomly drawn labels alone, which tells how many labels random
+    /// selection would have taken.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub savings: bool,
 }
 
 /// What follows a gate that cannot tell whether the target is met.
@@ -739,6 +824,9 @@ pub struct StopSpec {
     /// When the predictions of one model and the next agree so well, as Cohen's kappa in the mean of three cycles.
     #[serde(default, skip_serializing_if = "is_default")]
     pub stable: Option<f64>,
+    /// When answers have cost so much.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_cost: Option<f64>,
 }
 
 /// How rules of `[stop]` combine.

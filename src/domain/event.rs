@@ -49,6 +49,18 @@ pub enum Event {
     RolledBack(RolledBack),
     /// Somebody pinned the production model, or set it free.
     Pinned(Pinned),
+    /// Annotators answered; a label may rest on several answers.
+    Voted(Voted),
+    /// Known labels were asked again, or are seen otherwise by further answers.
+    Relabelled(Relabelled),
+    /// Known labels were held against models that had not seen them.
+    LabelsDoubted(LabelsDoubted),
+    /// A model was trained on the randomly drawn labels alone.
+    BaselineMeasured(BaselineMeasured),
+    /// The samples that came lately were held against those before.
+    DriftChecked(DriftChecked),
+    /// The KPI, class by class.
+    ClassesMeasured(ClassesMeasured),
 }
 
 impl Event {
@@ -70,6 +82,12 @@ impl Event {
             Self::ModelsCompared(_) => "ModelsCompared",
             Self::RolledBack(_) => "RolledBack",
             Self::Pinned(_) => "Pinned",
+            Self::Voted(_) => "Voted",
+            Self::Relabelled(_) => "Relabelled",
+            Self::LabelsDoubted(_) => "LabelsDoubted",
+            Self::BaselineMeasured(_) => "BaselineMeasured",
+            Self::DriftChecked(_) => "DriftChecked",
+            Self::ClassesMeasured(_) => "ClassesMeasured",
         }
     }
 
@@ -85,6 +103,7 @@ impl Event {
             Self::Annotated(annotated) => {
                 annotated.labels.iter().filter_map(|said| said.label.artifact()).collect()
             }
+            Self::LabelsDoubted(doubted) => vec![doubted.evidence],
             Self::CycleStarted(_)
             | Self::KpiChecked(_)
             | Self::ModelSelected(_)
@@ -94,7 +113,12 @@ impl Event {
             | Self::RunEnded(_)
             | Self::ModelsCompared(_)
             | Self::RolledBack(_)
-            | Self::Pinned(_) => Vec::new(),
+            | Self::Pinned(_)
+            | Self::Voted(_)
+            | Self::Relabelled(_)
+            | Self::BaselineMeasured(_)
+            | Self::DriftChecked(_)
+            | Self::ClassesMeasured(_) => Vec::new(),
         }
     }
 
@@ -111,13 +135,9 @@ impl Event {
                 Self::CycleStarted(CycleStarted { previous_head: Digest::ZERO, ..started.clone() })
             }
             Self::Annotated(annotated) => {
-                let mut labels = annotated.labels.clone();
-                for annotation in &mut labels {
-                    annotation.at = Timestamp::default();
-                    annotation.spent = Duration::ZERO;
-                }
-                Self::Annotated(Annotated { labels })
+                Self::Annotated(Annotated { labels: timeless(&annotated.labels) })
             }
+            Self::Voted(voted) => Self::Voted(Voted { votes: timeless(&voted.votes) }),
             Self::CycleFailed(_) => return None,
             Self::BatchSelected(_)
             | Self::KpiChecked(_)
@@ -128,10 +148,25 @@ impl Event {
             | Self::RunEnded(_)
             | Self::ModelsCompared(_)
             | Self::RolledBack(_)
-            | Self::Pinned(_) => return Some(Cow::Borrowed(self)),
+            | Self::Pinned(_)
+            | Self::Relabelled(_)
+            | Self::LabelsDoubted(_)
+            | Self::BaselineMeasured(_)
+            | Self::DriftChecked(_)
+            | Self::ClassesMeasured(_) => return Some(Cow::Borrowed(self)),
         };
         Some(Cow::Owned(event))
     }
+}
+
+/// Answers, without the times at which they came.
+fn timeless(answers: &[Annotation]) -> Vec<Annotation> {
+    let mut answers = answers.to_vec();
+    for answer in &mut answers {
+        answer.at = Timestamp::default();
+        answer.spent = Duration::ZERO;
+    }
+    answers
 }
 
 /// A run begins. First event of the first cycle's log.
@@ -218,6 +253,8 @@ pub enum Arm {
     Audit,
     /// Drawn before there was a model.
     ColdStart,
+    /// Labelled already, and asked again because the label is probably wrong.
+    Relabel,
 }
 
 /// Labels arrived.
@@ -417,6 +454,110 @@ pub struct Pinned {
     pub reason: String,
 }
 
+/// Answers of annotators. What they come to is told by [`Annotated`] and [`Relabelled`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Voted {
+    /// The answers, each for a pick of this cycle that waits for its label; no annotator twice on a sample in a run.
+    pub votes: Vec<Annotation>,
+}
+
+/// What became of labels that were known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Relabelled {
+    /// Each label that changed, and each that was asked again and stands.
+    pub labels: Vec<Relabel>,
+}
+
+/// What became of one label.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Relabel {
+    /// Of which sample.
+    pub sample: SampleId,
+    /// What it was.
+    pub before: Label,
+    /// What it is from now on.
+    pub after: Label,
+}
+
+/// Known labels, held against models that had not seen them (cross-validation).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelsDoubted {
+    /// How many labels.
+    pub labels: u64,
+    /// Into how many parts they were split; each part was judged by a model that learnt the others.
+    pub folds: u32,
+    /// How many of them look wrong.
+    pub suspects: u64,
+    /// The estimated share of wrong labels, in [0, 1].
+    pub error_rate: f64,
+    /// The artifact with the probabilities: an `.npy` file, a row for each known label in the order of sample ids.
+    pub evidence: Digest,
+}
+
+/// A model that learnt from the randomly drawn labels alone, measured beside the one in production on the same samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineMeasured {
+    /// How many labels it learnt from.
+    pub labels: u64,
+    /// What was measured, for example `accuracy`.
+    pub metric: String,
+    /// On how many samples of the validation split.
+    pub n: u64,
+    /// Its value.
+    pub value: f64,
+    /// The value of the model in production.
+    pub production: f64,
+}
+
+/// The samples that came since the production model was trained, held against those before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriftChecked {
+    /// The model whose answers were compared.
+    pub model: Digest,
+    /// How many of the samples before were looked at.
+    pub before: u64,
+    /// How many of those that came since.
+    pub arrived: u64,
+    /// The largest distance between both distributions of an answer (Kolmogorov and Smirnov), in [0, 1].
+    pub statistic: f64,
+    /// The probability of such a distance where nothing has changed.
+    pub p: f64,
+    /// The level below which that is a drift: `kpi.drift`.
+    pub level: f64,
+}
+
+impl DriftChecked {
+    /// Whether the new samples are of another kind.
+    #[must_use]
+    pub fn is_drift(&self) -> bool {
+        self.p < self.level
+    }
+}
+
+/// The KPI, class by class; the [`KpiChecked`] that it belongs to is the next one in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassesMeasured {
+    /// What was measured.
+    pub metric: String,
+    /// The model.
+    pub model: Digest,
+    /// The classes on which it can be measured, in order.
+    pub classes: Vec<ClassKpi>,
+}
+
+/// A KPI of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassKpi {
+    /// The class, an index into the run's class list.
+    pub class: u32,
+    /// On how many samples.
+    pub n: u64,
+    /// The value.
+    pub value: f64,
+    /// Its interval.
+    pub interval: Interval,
+}
+
 /// Why a run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -439,6 +580,8 @@ pub enum EndReason {
     Plateau,
     /// Predictions hardly change any more.
     Stable,
+    /// Answers have cost `stop.max_cost`.
+    MaxCost,
 }
 
 /// The digest of a set of labels: SHA-256 over `length of id || id || label` in the order of ids, integers big-endian.

@@ -7,8 +7,9 @@ mod check;
 
 use super::digest::Digest;
 use super::event::{
-    Annotated, Arm, BatchSelected, Checkpoint, CycleFailed, CycleStarted, EndReason, Event,
-    KpiChecked, KpiStage, ModelSelected, RolledBack, RunStarted,
+    Annotated, Arm, BaselineMeasured, BatchSelected, Checkpoint, CycleFailed, CycleStarted,
+    DriftChecked, EndReason, Event, KpiChecked, KpiStage, LabelsDoubted, ModelSelected, Relabelled,
+    RolledBack, RunStarted, Voted,
 };
 use super::ids::{CycleNumber, RunId, SampleId};
 use super::job::JobKind;
@@ -33,14 +34,18 @@ pub struct Run {
     /// The pool version of the newest cycle. It may differ from cycle to cycle: pools grow. Whether one version holds all
     /// that another held is for those to say who have both manifests.
     pub pool: Option<Digest>,
-    /// The pool version of the first cycle, whose samples are split; what came later trains.
-    pub first_pool: Option<Digest>,
+    /// The pool version of each cycle. Samples of the first are split; what came later trains.
+    pub pools: Vec<Digest>,
     /// The model that scores the candidates of the newest cycle.
     pub selector_model: Option<Digest>,
+    /// How many answers annotators have given.
+    pub answers: u64,
     /// The time that annotators have spent.
     pub spent: Duration,
     /// Every label so far.
     pub labels: BTreeMap<SampleId, Known>,
+    /// What annotators said of samples, in the order of their answers, where labels rest on several.
+    pub votes: BTreeMap<SampleId, Vec<Ballot>>,
     /// The picks of the newest cycle.
     pub picks: BTreeMap<SampleId, Arm>,
     /// Candidates that the newest batch left over; `None` before there was a batch.
@@ -72,6 +77,15 @@ pub struct Known {
     pub arm: Arm,
 }
 
+/// What one annotator said of a sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ballot {
+    /// Who.
+    pub annotator: String,
+    /// What.
+    pub label: Label,
+}
+
 /// What a strategy drew by chance for one batch, one sample after the other without putting any back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draws {
@@ -87,8 +101,8 @@ impl Draws {
         let picks = || batch.picks.iter().filter(|pick| pick.arm == Arm::Strategy);
         let drawn: Option<Vec<(SampleId, f64)>> =
             picks().map(|pick| Some((pick.sample.clone(), pick.probability?))).collect();
-        let others = batch.picks.len() - picks().count(); // the audit arm draws first
-        let candidates = batch.candidates.saturating_sub(others as u64);
+        let audit = batch.picks.iter().filter(|pick| pick.arm == Arm::Audit).count(); // it draws first
+        let candidates = batch.candidates.saturating_sub(audit as u64);
         drawn.filter(|drawn| !drawn.is_empty()).map(|drawn| Self { candidates, drawn })
     }
 }
@@ -181,6 +195,18 @@ pub struct CycleSummary {
     /// Cohen's kappa between the predictions of the new model and of the one before it.
     #[serde(default)]
     pub agreement: Option<f64>,
+    /// What randomly drawn labels alone would have given.
+    #[serde(default)]
+    pub baseline: Option<BaselineMeasured>,
+    /// How the samples that came lately look to the production model.
+    #[serde(default)]
+    pub drift: Option<DriftChecked>,
+    /// How labels look to models that had not seen them.
+    #[serde(default)]
+    pub doubted: Option<LabelsDoubted>,
+    /// How many labels changed.
+    #[serde(default)]
+    pub relabelled: u64,
 }
 
 impl CycleSummary {
@@ -196,6 +222,10 @@ impl CycleSummary {
             promoted: false,
             acceptance: None,
             agreement: None,
+            baseline: None,
+            drift: None,
+            doubted: None,
+            relabelled: 0,
         }
     }
 }
@@ -225,10 +255,12 @@ impl Run {
             phase: Phase::New,
             failed: None,
             pool: None,
-            first_pool: None,
+            pools: Vec::new(),
             selector_model: None,
+            answers: 0,
             spent: Duration::ZERO,
             labels: BTreeMap::new(),
+            votes: BTreeMap::new(),
             picks: BTreeMap::new(),
             remaining: None,
             production: None,
@@ -265,15 +297,34 @@ impl Run {
                 self.check_batch(batch).map_err(illegal)?;
                 self.select(batch);
             }
+            (Phase::Selecting, Event::LabelsDoubted(doubted)) => {
+                self.check_doubts(doubted).map_err(illegal)?;
+                self.summary(|line| line.doubted = Some(doubted.clone()));
+            }
+            (Phase::Annotating { missing }, Event::Voted(voted)) => {
+                self.check_votes(missing, voted).map_err(illegal)?;
+                self.vote(voted);
+            }
+            (Phase::Annotating { .. }, Event::Relabelled(relabelled)) => {
+                self.check_relabelled(relabelled).map_err(illegal)?;
+                self.relabel(relabelled);
+            }
             (Phase::Annotating { missing }, Event::Annotated(annotated)) => {
                 self.check_labels(missing, annotated).map_err(illegal)?;
                 self.annotate(annotated);
             }
+            (Phase::Gating, Event::DriftChecked(drift)) => {
+                self.check_drift(drift).map_err(illegal)?;
+                self.summary(|line| line.drift = Some(drift.clone()));
+            }
+            (Phase::Gating | Phase::Accepting, Event::ClassesMeasured(measured)) => {
+                self.check_classes(measured).map_err(illegal)?;
+            }
             (Phase::Gating, Event::KpiChecked(checked)) => {
                 self.check_kpi(checked, KpiStage::Gate).map_err(illegal)?;
                 self.phase = match checked.verdict {
-                    Verdict::Met => Phase::Closing,
-                    Verdict::Missed | Verdict::Inconclusive => Phase::Training,
+                    Verdict::Met if !self.has_drifted() => Phase::Closing,
+                    Verdict::Met | Verdict::Missed | Verdict::Inconclusive => Phase::Training,
                 };
                 self.summary(|line| line.gate = Some(checked.clone()));
             }
@@ -286,6 +337,10 @@ impl Run {
             (Phase::SelectingModel { checkpoints }, Event::ModelSelected(selected)) => {
                 self.check_selection(checkpoints, selected).map_err(illegal)?;
                 self.promote(selected);
+            }
+            (Phase::Accepting, Event::BaselineMeasured(baseline)) => {
+                self.check_baseline(baseline).map_err(illegal)?;
+                self.summary(|line| line.baseline = Some(baseline.clone()));
             }
             (Phase::Accepting, Event::KpiChecked(checked)) => {
                 self.check_kpi(checked, KpiStage::Acceptance).map_err(illegal)?;
@@ -369,6 +424,20 @@ impl Run {
         gate.is_some_and(|gate| gate.verdict == Verdict::Inconclusive)
     }
 
+    /// Whether the newest cycle found that samples of another kind have come.
+    #[must_use]
+    pub fn has_drifted(&self) -> bool {
+        let drift = self.history.last().and_then(|line| line.drift.as_ref());
+        drift.is_some_and(DriftChecked::is_drift)
+    }
+
+    /// The pool version of a cycle.
+    #[must_use]
+    pub fn pool_of(&self, cycle: CycleNumber) -> Option<Digest> {
+        let place = usize::try_from(cycle.0).ok()?.checked_sub(1)?;
+        self.pools.get(place).copied()
+    }
+
     fn gated(&self) -> bool {
         self.production.is_some() && self.started.as_ref().is_some_and(|started| started.gate)
     }
@@ -382,7 +451,7 @@ impl Run {
     fn start_cycle(&mut self, started: &CycleStarted) {
         self.cycle = self.cycle.next();
         self.pool = Some(started.pool);
-        self.first_pool = self.first_pool.or(self.pool);
+        self.pools.push(started.pool);
         self.selector_model = started.selector_model;
         self.picks.clear();
         self.phase = Phase::Selecting;
@@ -392,14 +461,41 @@ impl Run {
     fn select(&mut self, batch: &BatchSelected) {
         self.picks = batch.picks.iter().map(|pick| (pick.sample.clone(), pick.arm)).collect();
         self.fresh_draws.extend(Draws::of(batch));
-        self.remaining = Some(batch.candidates.saturating_sub(batch.picks.len() as u64));
+        self.remaining = Some(batch.candidates.saturating_sub(fresh(batch)));
         self.phase = Phase::Annotating { missing: self.picks.keys().cloned().collect() };
         self.summary(|line| line.batch = batch.picks.len() as u64);
+    }
+
+    fn vote(&mut self, voted: &Voted) {
+        for vote in &voted.votes {
+            self.answers = self.answers.saturating_add(1);
+            self.spent = self.spent.saturating_add(vote.spent);
+            let ballot = Ballot { annotator: vote.annotator.clone(), label: vote.label };
+            self.votes.entry(vote.sample.clone()).or_default().push(ballot);
+        }
+    }
+
+    fn relabel(&mut self, relabelled: &Relabelled) {
+        for relabel in &relabelled.labels {
+            if let Some(known) = self.labels.get_mut(&relabel.sample) {
+                known.label = relabel.after;
+            }
+            if let Phase::Annotating { missing } = &mut self.phase {
+                missing.remove(&relabel.sample);
+            }
+        }
+        let changed = relabelled.labels.iter().filter(|relabel| relabel.before != relabel.after);
+        let changed = changed.count() as u64;
+        self.summary(|line| line.relabelled = line.relabelled.saturating_add(changed));
+        self.go_on_when_labelled();
     }
 
     fn annotate(&mut self, annotated: &Annotated) {
         for annotation in &annotated.labels {
             let sample = &annotation.sample;
+            if !self.votes.contains_key(sample) {
+                self.answers = self.answers.saturating_add(1);
+            }
             self.spent = self.spent.saturating_add(annotation.spent);
             let arm = self.picks.get(sample).copied().unwrap_or(Arm::Strategy);
             let known = Known { label: annotation.label, cycle: self.cycle, arm };
@@ -413,6 +509,10 @@ impl Run {
         }
         let labelled = self.labelled();
         self.summary(|line| line.labelled = labelled);
+        self.go_on_when_labelled();
+    }
+
+    fn go_on_when_labelled(&mut self) {
         if matches!(&self.phase, Phase::Annotating { missing } if missing.is_empty()) {
             self.phase = if self.gated() { Phase::Gating } else { Phase::Training };
         }
@@ -452,14 +552,26 @@ impl Run {
     }
 }
 
+/// How many samples a batch wants labelled that are not yet.
+fn fresh(batch: &BatchSelected) -> u64 {
+    batch.picks.iter().filter(|pick| pick.arm != Arm::Relabel).count() as u64
+}
+
 /// What could have followed, for errors.
 const fn expected(phase: &Phase) -> &'static str {
     match phase {
         Phase::New => "only RunStarted can",
         Phase::BetweenCycles => "only CycleStarted, CycleFailed, CycleCancelled or RunEnded can",
-        Phase::Selecting => "only BatchSelected, CycleFailed or CycleCancelled can",
-        Phase::Annotating { .. } => "only Annotated, CycleFailed or CycleCancelled can",
-        Phase::Gating | Phase::Accepting => "only KpiChecked, CycleFailed or CycleCancelled can",
+        Phase::Selecting => "only LabelsDoubted, BatchSelected, CycleFailed or CycleCancelled can",
+        Phase::Annotating { .. } => {
+            "only Annotated, Voted, Relabelled, CycleFailed or CycleCancelled can"
+        }
+        Phase::Gating => {
+            "only DriftChecked, ClassesMeasured, KpiChecked, CycleFailed or CycleCancelled can"
+        }
+        Phase::Accepting => {
+            "only BaselineMeasured, ClassesMeasured, KpiChecked, CycleFailed or CycleCancelled can"
+        }
         Phase::Training => "only Trained, CycleFailed or CycleCancelled can",
         Phase::SelectingModel { .. } => {
             "only ModelsCompared, ModelSelected, CycleFailed or CycleCancelled can"

@@ -11,7 +11,7 @@ use super::time::Timestamp;
 const STABLE_CYCLES: usize = 3;
 
 /// Why the run ends; `None` where it goes on. Rules are asked in the order of [`EndReason`] as it is told here: the KPI,
-/// cycles, hours, deadline, plateau, stable predictions. By `stop.when` one of them is enough, or all that the workflow names
+/// cycles, hours, deadline, plateau, stable predictions, cost. By `stop.when` one of them is enough, or all that the workflow names
 /// must hold. That labels or samples have run out ends a run in any case.
 #[must_use]
 pub fn reason(
@@ -22,6 +22,7 @@ pub fn reason(
 ) -> Option<EndReason> {
     let stop = &definition.stop;
     let hours = run.spent.as_secs_f64() / 3600.0;
+    let cost = definition.answers.cost(run.answers, run.spent);
     let rules = [
         (EndReason::KpiMet, stop.kpi.then_some(kpi_met)),
         (EndReason::MaxCycles, stop.max_cycles.map(|most| run.cycle.0 >= most)),
@@ -29,6 +30,7 @@ pub fn reason(
         (EndReason::Deadline, stop.deadline.map(|end| now >= end)),
         (EndReason::Plateau, stop.plateau.map(|cycles| is_plateau(run, definition, cycles))),
         (EndReason::Stable, stop.stable.map(|least| is_stable(&run.history, least))),
+        (EndReason::MaxCost, stop.max_cost.map(|most| cost >= most)),
     ];
     let named = || rules.iter().filter_map(|(reason, holds)| holds.map(|holds| (*reason, holds)));
     let ends = match stop.when {

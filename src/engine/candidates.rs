@@ -1,6 +1,7 @@
 //! The samples that may be picked, by the names that their pool gives them.
 
 use crate::data_selector::SampleIds;
+use crate::domain::chance::Chance;
 use crate::domain::ids::SampleId;
 use crate::domain::rows::Runs;
 use crate::domain::state::Known;
@@ -36,6 +37,23 @@ impl<'a> Candidates<'a> {
     pub(super) const fn rows(&self) -> &Runs {
         &self.rows
     }
+}
+
+/// At most `most` of `rows`, in order; which, `chance` says by their ids.
+pub(super) fn drawn(
+    pool: &Pool,
+    chance: &Chance<'_>,
+    rows: impl Iterator<Item = usize>,
+    most: usize,
+) -> Vec<usize> {
+    let mut drawn: Vec<(u64, usize)> = rows.map(|row| (chance.draw(&pool.id(row)), row)).collect();
+    if drawn.len() > most {
+        drawn.select_nth_unstable(most);
+        drawn.truncate(most);
+    }
+    let mut rows: Vec<usize> = drawn.into_iter().map(|(_, row)| row).collect();
+    rows.sort_unstable();
+    rows
 }
 
 impl SampleIds for Candidates<'_> {

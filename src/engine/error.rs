@@ -1,5 +1,6 @@
 //! Why the engine could not do something.
 
+use crate::annotation::error::QualityError;
 use crate::artifacts::ArtifactError;
 use crate::domain::decide::Refusal;
 use crate::domain::event::EndReason;
@@ -25,6 +26,9 @@ pub enum EngineError {
     /// A model or the runtime cannot be used.
     #[error(transparent)]
     Inference(#[from] InferenceError),
+    /// The answers of annotators cannot be compared.
+    #[error(transparent)]
+    Answers(#[from] QualityError),
     /// The command does not fit.
     #[error(transparent)]
     Refused(#[from] Refusal),

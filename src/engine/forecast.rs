@@ -61,13 +61,14 @@ fn measured(status: &RunStatus) -> Vec<(usize, &KpiChecked)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::event::KpiStage;
     use crate::domain::ids::{CycleNumber, RunId};
     use crate::domain::kpi::{Basis, Interval};
     use crate::domain::state::CycleSummary;
     use crate::engine::status::RunState;
+    use std::time::Duration;
 
     fn checked(model: u32, value: f64, n: u64) -> KpiChecked {
         KpiChecked {
@@ -84,7 +85,7 @@ mod tests {
         }
     }
 
-    fn status(cycles: Vec<CycleSummary>) -> RunStatus {
+    pub(in crate::engine) fn status(cycles: Vec<CycleSummary>) -> RunStatus {
         RunStatus {
             run: RunId(uuid::Uuid::from_u128(1)),
             name: "story".to_owned(),
@@ -92,6 +93,9 @@ mod tests {
             phase: "training".to_owned(),
             cycle: CycleNumber(9),
             labelled: 100,
+            answers: 100,
+            spent: Duration::ZERO,
+            cost: None,
             production: None,
             workflow: Digest::ZERO,
             seed: 7,
@@ -105,7 +109,7 @@ mod tests {
         }
     }
 
-    fn line(cycle: u32, labelled: u64) -> CycleSummary {
+    pub(in crate::engine) fn line(cycle: u32, labelled: u64) -> CycleSummary {
         CycleSummary { promoted: true, ..CycleSummary::new(CycleNumber(cycle), labelled) }
     }
 

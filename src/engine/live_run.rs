@@ -179,6 +179,7 @@ impl LiveRun {
         } else {
             RunState::Active
         };
+        let prices = self.definition.answers;
         RunStatus {
             run: run.id,
             name: self.definition.run.name.clone(),
@@ -186,6 +187,9 @@ impl LiveRun {
             phase: run.phase.name().to_owned(),
             cycle: run.cycle,
             labelled: run.labelled(),
+            answers: run.answers,
+            spent: run.spent,
+            cost: prices.is_priced().then(|| prices.cost(run.answers, run.spent)),
             production: run.production,
             workflow: self.definition.digest(),
             seed: self.definition.run.seed,

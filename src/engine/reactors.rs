@@ -3,6 +3,9 @@
 
 mod annotate;
 mod backbone;
+mod baseline;
+mod doubts;
+mod drift;
 mod gate;
 mod labels;
 mod measured;
@@ -14,6 +17,7 @@ mod select_model;
 mod shown;
 mod start;
 mod train;
+mod voting;
 
 use super::reactor::Reactor;
 use crate::domain::job::JobKind;

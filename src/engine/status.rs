@@ -7,6 +7,7 @@ use crate::domain::job::{Job, JobKind, JobStatus};
 use crate::domain::state::CycleSummary;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A run from outside, as `gleaner status --json` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,12 @@ pub struct RunStatus {
     pub cycle: CycleNumber,
     /// How many labels are known.
     pub labelled: u64,
+    /// How many answers annotators have given: as many, where a label rests on one.
+    pub answers: u64,
+    /// The time that annotators have spent.
+    pub spent: Duration,
+    /// What the answers have cost, where the workflow gives a price.
+    pub cost: Option<f64>,
     /// The production model.
     pub production: Option<Digest>,
     /// The workflow digest.

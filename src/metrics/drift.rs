@@ -16,7 +16,7 @@ use std::fmt;
 
 /// The fewest samples on a side. Ten beside ten that lie wholly apart have a p of 2 in 184,756, which is below 0.05 even
 /// after the correction for a thousand outputs; of fewer hardly anything could be told.
-const SAMPLES_LEAST: usize = 10;
+pub const SAMPLES_LEAST: usize = 10;
 
 /// Up to how many pairs of samples, one of each side, p is exact: it takes a step for each, in all some 10 ms. Beyond, the
 /// limit is off by less than 0.003 where p is below 0.1, and by less than 0.025 elsewhere.

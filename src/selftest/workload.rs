@@ -450,7 +450,9 @@ impl Reactor for SelectModel {
                 n: 60,
                 value: 0.5,
                 interval: Interval { low: 0.4, high: 0.6 },
+                by_class: Vec::new(),
             },
+            baseline: None,
         })
     }
 }

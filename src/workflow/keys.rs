@@ -5,10 +5,10 @@ mod trainer;
 use super::reader::{Key, Reader};
 use super::source::Value;
 use crate::domain::definition::{
-    AnnotatorSpec, Broken, ColdStart, Committee, Definition, Direction, Duplicates,
-    EmbeddingSource, GateEstimator, ImageChannels, ImageLayout, Inconclusive, Keep, KpiSpec, Mode,
-    ModelSelectorSpec, PoolSource, PoolSpec, ProviderChoice, RetrySpec, RunSpec, SelectorModel,
-    SelectorSpec, StopSpec, StopWhen,
+    AnnotatorSpec, AnswersSpec, Broken, ColdStart, Committee, Consensus, Definition, Direction,
+    Duplicates, EmbeddingSource, GateEstimator, ImageChannels, ImageLayout, Inconclusive, Keep,
+    KpiSpec, Mode, ModelSelectorSpec, PoolSource, PoolSpec, ProviderChoice, RetrySpec, RunSpec,
+    SelectorModel, SelectorSpec, StopSpec, StopWhen,
 };
 use crate::domain::metric::Metric;
 use crate::domain::strategy::{StrategySpec, catalogue};
@@ -71,9 +71,10 @@ const TABLES: [(&str, &[&str]); 9] = [
             "embedding",
             "database",
             "query_seconds",
+            "relabel_fraction",
         ],
     ),
-    ("annotator", &["kind"]),
+    ("annotator", &["kind", "votes", "consensus", "columns", "noise", "price", "price_per_hour"]),
     (
         "trainer",
         &[
@@ -122,7 +123,19 @@ const TABLES: [(&str, &[&str]); 9] = [
             "class_floor",
         ],
     ),
-    ("kpi", &["metric", "target", "gate", "estimator", "confidence", "inconclusive"]),
+    (
+        "kpi",
+        &[
+            "metric",
+            "target",
+            "gate",
+            "estimator",
+            "confidence",
+            "inconclusive",
+            "drift",
+            "savings",
+        ],
+    ),
     (
         "stop",
         &[
@@ -135,6 +148,7 @@ const TABLES: [(&str, &[&str]); 9] = [
             "plateau",
             "plateau_gain",
             "stable",
+            "max_cost",
         ],
     ),
     ("retry", &["attempts", "backoff", "backoff_max", "lease"]),
@@ -160,15 +174,28 @@ pub(super) fn home(key: &str) -> Option<&'static str> {
 const COUNT_MAX: i128 = 1_000_000;
 const DAY: Duration = Duration::from_hours(24);
 
+/// What a share may be that leaves something over.
+const SHARE: &str = "a number from 0 to below 1";
+
+fn is_share(number: f64) -> bool {
+    (0.0..1.0).contains(&number)
+}
+
 /// Reads every table; what is missing or bad has its default.
 pub(super) fn definition(reader: &mut Reader<'_>) -> Definition {
     let run = run(reader);
-    let kpi = kpi(reader, &run);
+    let selector = selector(reader, &run);
+    let trainer = trainer::trainer(reader);
+    // A program's training may take hours: a second one beside it is for those who ask for it.
+    let compares =
+        run.mode == Mode::Production && selector.audit_fraction > 0.0 && trainer.external.is_none();
+    let kpi = kpi(reader, &run, compares);
     Definition {
         pool: pool(reader, &run),
-        selector: selector(reader, &run),
+        selector,
         annotator: annotator(reader),
-        trainer: trainer::trainer(reader),
+        answers: answers(reader),
+        trainer,
         model_selector: model_selector(reader, run.task),
         stop: stop(reader, run.mode, kpi.gate),
         kpi,
@@ -194,8 +221,6 @@ fn run(reader: &mut Reader<'_>) -> RunSpec {
 }
 
 fn pool(reader: &mut Reader<'_>, run: &RunSpec) -> PoolSpec {
-    let share = "a number from 0 to below 1";
-    let is_share = |x: f64| (0.0..1.0).contains(&x);
     let test = match run.mode {
         Mode::Development => 0.2,
         Mode::Production => 0.0,
@@ -220,8 +245,8 @@ fn pool(reader: &mut Reader<'_>, run: &RunSpec) -> PoolSpec {
             .number(("pool", "scale"), "a number that is not 0", |x| x.abs() > 0.0)
             .unwrap_or(1.0),
         classes: classes(reader),
-        validation: reader.number(("pool", "validation"), share, is_share).unwrap_or(0.1),
-        test: reader.number(("pool", "test"), share, is_share).unwrap_or(test),
+        validation: reader.number(("pool", "validation"), SHARE, is_share).unwrap_or(0.1),
+        test: reader.number(("pool", "test"), SHARE, is_share).unwrap_or(test),
         seed: reader.whole(("pool", "seed"), 0..=i128::from(u64::MAX)).unwrap_or(run.seed),
         labels: reader.text(("pool", "labels")),
         predictions: reader.text(("pool", "predictions")),
@@ -254,6 +279,7 @@ fn pool(reader: &mut Reader<'_>, run: &RunSpec) -> PoolSpec {
             .unwrap_or_default(),
         metadata: names(reader, ("pool", "metadata")),
         seconds_column: reader.text(("pool", "seconds_column")),
+        answers: names(reader, ("annotator", "columns")),
     }
 }
 
@@ -386,9 +412,7 @@ fn selector(reader: &mut Reader<'_>, run: &RunSpec) -> SelectorSpec {
         batch: reader.whole(("selector", "batch"), 1..=COUNT_MAX).unwrap_or(10),
         cold_start: cold_start(reader, run),
         audit_fraction: reader
-            .number(("selector", "audit_fraction"), "a number from 0 to below 1", |x| {
-                (0.0..1.0).contains(&x)
-            })
+            .number(("selector", "audit_fraction"), SHARE, is_share)
             .unwrap_or(audit_fraction),
         model: selector_model(reader),
         provider: reader
@@ -403,6 +427,9 @@ fn selector(reader: &mut Reader<'_>, run: &RunSpec) -> SelectorSpec {
         device: reader.whole(("selector", "device"), 0..=255).unwrap_or(0),
         database: reader.text(("selector", "database")),
         query_seconds: reader.whole(("selector", "query_seconds"), 1..=86_400),
+        relabel_fraction: reader
+            .number(("selector", "relabel_fraction"), SHARE, is_share)
+            .unwrap_or(0.0),
     }
 }
 
@@ -504,6 +531,21 @@ fn annotator(reader: &mut Reader<'_>) -> AnnotatorSpec {
         .unwrap_or(AnnotatorSpec::Oracle)
 }
 
+/// How many answers a label takes, and what one costs.
+fn answers(reader: &mut Reader<'_>) -> AnswersSpec {
+    let rules = [("majority", Consensus::Majority), ("dawid_skene", Consensus::DawidSkene)];
+    let price = |reader: &mut Reader<'_>, key| {
+        reader.number(("annotator", key), "a number of at least 0", |x| x >= 0.0).unwrap_or(0.0)
+    };
+    AnswersSpec {
+        votes: reader.whole(("annotator", "votes"), 1..=100).unwrap_or(1),
+        consensus: reader.choice(("annotator", "consensus"), &rules).unwrap_or_default(),
+        noise: reader.number(("annotator", "noise"), SHARE, is_share).unwrap_or(0.0),
+        price: price(reader, "price"),
+        price_per_hour: price(reader, "price_per_hour"),
+    }
+}
+
 fn model_selector(reader: &mut Reader<'_>, task: Task) -> ModelSelectorSpec {
     let usual = ModelSelectorSpec::default();
     let criterion = criterion(reader, ("model_selector", "criterion"), task);
@@ -580,7 +622,7 @@ fn confidence(reader: &mut Reader<'_>, key: Key) -> Option<f64> {
     reader.number(key, "a number between 0 and 1", |x| x > 0.0 && x < 1.0)
 }
 
-fn kpi(reader: &mut Reader<'_>, run: &RunSpec) -> KpiSpec {
+fn kpi(reader: &mut Reader<'_>, run: &RunSpec, compares: bool) -> KpiSpec {
     let target = ("kpi", "target");
     if !reader.has(target) {
         reader.refuse(target, "missing; what must be reached, for example target = 0.95");
@@ -603,6 +645,10 @@ fn kpi(reader: &mut Reader<'_>, run: &RunSpec) -> KpiSpec {
         estimator: reader.choice(("kpi", "estimator"), &estimators).unwrap_or(GateEstimator::Audit),
         confidence: confidence(reader, ("kpi", "confidence")).unwrap_or(0.95),
         inconclusive: reader.choice(("kpi", "inconclusive"), &follows).unwrap_or_default(),
+        drift: reader.number(("kpi", "drift"), "a number between 0 and 1, for example 0.01", |x| {
+            x > 0.0 && x < 1.0
+        }),
+        savings: reader.boolean(("kpi", "savings"), compares),
     }
 }
 
@@ -627,7 +673,7 @@ fn stop(reader: &mut Reader<'_>, mode: Mode, gate: bool) -> StopSpec {
     let whens = [("any", StopWhen::Any), ("all", StopWhen::All)];
     let when = reader.choice(("stop", "when"), &whens).unwrap_or_default();
     // What must hold together with others is named.
-    let others = ["max_cycles", "max_hours", "deadline", "plateau", "stable"];
+    let others = ["max_cycles", "max_hours", "deadline", "plateau", "stable", "max_cost"];
     let named = when == StopWhen::All && others.iter().any(|key| reader.has(("stop", *key)));
     StopSpec {
         kpi: reader.boolean(("stop", "kpi"), !named && (gate || mode == Mode::Development)),
@@ -645,6 +691,7 @@ fn stop(reader: &mut Reader<'_>, mode: Mode, gate: bool) -> StopSpec {
             "a number above 0, at most 1, for example 0.99",
             |x| x > 0.0 && x <= 1.0,
         ),
+        max_cost: reader.number(("stop", "max_cost"), "a number above 0", |x| x > 0.0),
     }
 }
 

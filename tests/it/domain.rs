@@ -4,6 +4,7 @@
 //! what is the table in `transitions`, each rule has its story in `rules`, and `walk` goes where no story went.
 
 mod after_training;
+mod answers;
 mod meaning;
 mod rules;
 mod transitions;
@@ -294,7 +295,16 @@ fn measured(name: &str, verdict: Verdict) -> Measurement {
         at: Timestamp(9),
         value,
         interval: Interval { low, high },
+        by_class: vec![],
     }
+}
+
+fn gate(measured: Measurement) -> Command {
+    Command::CheckGate { measured, drift: None }
+}
+
+fn record(batch: BatchSelected) -> Command {
+    Command::RecordBatch { doubted: None, batch }
 }
 
 fn kpi(stage: KpiStage, name: &str, verdict: Verdict) -> KpiChecked {
@@ -389,5 +399,6 @@ fn select_model(incumbent: &str, winner: &str, promoted: bool, verdict: Verdict)
         compared: None,
         selected: choice(Some(incumbent), winner, promoted),
         acceptance,
+        baseline: None,
     }
 }

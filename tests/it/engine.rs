@@ -71,7 +71,9 @@ impl Reactor for PaperChoice {
                 n: 10,
                 value: 0.5,
                 interval: Interval { low: 0.2, high: 0.8 },
+                by_class: vec![],
             },
+            baseline: None,
         })
     }
 }

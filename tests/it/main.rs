@@ -11,6 +11,7 @@
 mod architecture;
 mod backbone;
 mod bad_input;
+mod beside_the_kpi;
 mod cli;
 mod conformance;
 mod crash;
@@ -21,6 +22,7 @@ mod golden;
 mod hostile;
 mod kill;
 mod kpi_bias;
+mod label_quality;
 mod lease_walk;
 mod models;
 mod program;

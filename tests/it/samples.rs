@@ -225,7 +225,87 @@ pub(crate) fn every_event() -> Vec<Event> {
         }),
         Event::Pinned(Pinned { pinned: true, reason: "in review".into() }),
         labelled_otherwise(),
+        Event::Voted(Voted { votes: answers() }),
+        Event::Relabelled(Relabelled {
+            labels: vec![Relabel {
+                sample: "digits-0042".into(),
+                before: Label::Class(3),
+                after: Label::Class(8),
+            }],
+        }),
+        Event::LabelsDoubted(LabelsDoubted {
+            labels: 120,
+            folds: 5,
+            suspects: 9,
+            error_rate: 0.0625,
+            evidence: digest("probabilities"),
+        }),
+        Event::BaselineMeasured(BaselineMeasured {
+            labels: 32,
+            metric: "accuracy".into(),
+            n: 180,
+            value: 0.75,
+            production: 0.875,
+        }),
+        Event::DriftChecked(DriftChecked {
+            model: digest("model"),
+            before: 180,
+            arrived: 400,
+            statistic: 0.25,
+            p: 0.0005,
+            level: 0.01,
+        }),
+        Event::ClassesMeasured(ClassesMeasured {
+            metric: "accuracy".into(),
+            model: digest("model"),
+            classes: vec![ClassKpi {
+                class: 1,
+                n: 20,
+                value: 0.5,
+                interval: Interval { low: 0.3, high: 0.7 },
+            }],
+        }),
+        asked_again(),
+        Event::RunEnded(RunEnded {
+            reason: EndReason::MaxCost,
+            cycles: CycleNumber(3),
+            labelled: 50,
+            production: None,
+        }),
     ]
+}
+
+/// Two answers for one sample.
+fn answers() -> Vec<Annotation> {
+    let said = |(annotator, class): (&str, u32)| Annotation {
+        sample: "digits-0042".into(),
+        label: Label::Class(class),
+        annotator: annotator.into(),
+        at: seconds(4),
+        spent: Duration::from_millis(1500),
+    };
+    [("ann", 3), ("ben", 8)].map(said).to_vec()
+}
+
+/// A batch that asks again for a label.
+fn asked_again() -> Event {
+    Event::BatchSelected(BatchSelected {
+        strategy: "margin".into(),
+        strategy_version: 1,
+        parameters: BTreeMap::new(),
+        model: None,
+        provider: None,
+        picks: vec![Pick {
+            sample: "digits-0042".into(),
+            arm: Arm::Relabel,
+            score: Some(0.9375),
+            rank: 1,
+            probability: None,
+        }],
+        cutoff: None,
+        candidates: 900,
+        scores: None,
+    })
 }
 
 /// A label of each kind that is no class.

@@ -214,21 +214,8 @@ async fn a_host_brings_a_strategy_of_its_own() {
     let run = engine.start(workflow("digits.toml", &set), &workflows()).await.unwrap();
     finish(&engine, run).await;
     let log = store.read_cycles(run, CycleNumber(2), 1000).await.unwrap();
-    let picked = log.iter().find_map(|recorded| match &recorded.event {
-        Event::BatchSelected(batch) => Some(batch),
-        Event::RunStarted(_)
-        | Event::CycleStarted(_)
-        | Event::Annotated(_)
-        | Event::KpiChecked(_)
-        | Event::Trained(_)
-        | Event::ModelSelected(_)
-        | Event::CycleEnded(_)
-        | Event::CycleFailed(_)
-        | Event::CycleCancelled(_)
-        | Event::RunEnded(_)
-        | Event::ModelsCompared(_)
-        | Event::RolledBack(_)
-        | Event::Pinned(_) => None,
+    let picked = log.iter().find_map(|recorded| {
+        if let Event::BatchSelected(batch) = &recorded.event { Some(batch) } else { None }
     });
     let picked = picked.unwrap();
     assert_eq!(picked.strategy, "custom(name=last)");

@@ -3,10 +3,11 @@
 //! Which kind may follow which is [`super::Run::apply`]'s. Checks look at the run and the event only, and cost no more
 //! than applying the event: what needs the workflow or a hash over all labels is [`crate::domain::decide`]'s.
 
-use super::{Phase, Run, expected};
+use super::{Phase, Run, expected, fresh};
 use crate::domain::event::{
-    Annotated, BatchSelected, Checkpoint, CycleEnded, CycleStarted, EndReason, KpiChecked,
-    KpiStage, ModelSelected, ModelsCompared, Pinned, RolledBack, RunEnded, Trained,
+    Annotated, Arm, BaselineMeasured, BatchSelected, Checkpoint, ClassesMeasured, CycleEnded,
+    CycleStarted, DriftChecked, EndReason, KpiChecked, KpiStage, LabelsDoubted, ModelSelected,
+    ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, Trained, Voted,
 };
 use crate::domain::ids::SampleId;
 use crate::domain::kpi::{self, Interval, Verdict};
@@ -31,8 +32,8 @@ impl Run {
         if batch.picks.is_empty() {
             return Err("it picks nothing".to_owned());
         }
-        if batch.picks.len() as u64 > batch.candidates {
-            let (picks, candidates) = (batch.picks.len(), batch.candidates);
+        if fresh(batch) > batch.candidates {
+            let (picks, candidates) = (fresh(batch), batch.candidates);
             return Err(format!("it picks {picks} of {candidates} candidates"));
         }
         if batch.model.is_some() && batch.model != self.selector_model {
@@ -43,8 +44,15 @@ impl Run {
         }
         let mut seen = BTreeSet::new();
         for pick in &batch.picks {
-            if self.labels.contains_key(&pick.sample) {
-                return Err(format!("sample {} is labelled already", pick.sample));
+            match (self.labels.contains_key(&pick.sample), pick.arm == Arm::Relabel) {
+                (true, false) => {
+                    return Err(format!("sample {} is labelled already", pick.sample));
+                }
+                (false, true) => {
+                    let sample = &pick.sample;
+                    return Err(format!("sample {sample} is to be asked again, but has no label"));
+                }
+                (true, true) | (false, false) => {}
             }
             if !seen.insert(&pick.sample) {
                 return Err(format!("sample {} is picked twice", pick.sample));
@@ -64,6 +72,65 @@ impl Run {
         Ok(())
     }
 
+    pub(super) fn check_doubts(&self, doubted: &LabelsDoubted) -> Result<(), String> {
+        let LabelsDoubted { labels, folds, suspects, error_rate, .. } = *doubted;
+        if labels != self.labelled() {
+            let known = self.labelled();
+            return Err(format!("it speaks of {labels} labels, the run has {known}"));
+        }
+        if folds < 2 || suspects > labels {
+            return Err(format!("{suspects} suspects of {labels} labels in {folds} parts"));
+        }
+        if !(0.0..=1.0).contains(&error_rate) {
+            return Err(format!("its rate of errors is {error_rate}, which is not in [0, 1]"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_votes(
+        &self,
+        missing: &BTreeSet<SampleId>,
+        voted: &Voted,
+    ) -> Result<(), String> {
+        if voted.votes.is_empty() {
+            return Err("it holds no answer".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for vote in &voted.votes {
+            let (sample, annotator) = (&vote.sample, &vote.annotator);
+            self.check_is_asked(missing, sample)?;
+            let before = self.votes.get(sample).map(Vec::as_slice).unwrap_or_default();
+            let voted = before.iter().any(|ballot| ballot.annotator == *annotator);
+            if voted || !seen.insert((sample, annotator)) {
+                return Err(format!("{annotator} answers twice for sample {sample}"));
+            }
+            self.check_class(sample, vote.label)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_relabelled(&self, relabelled: &Relabelled) -> Result<(), String> {
+        if relabelled.labels.is_empty() {
+            return Err("it holds no label".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for relabel in &relabelled.labels {
+            let sample = &relabel.sample;
+            let known = self.labels.get(sample).map(|known| known.label);
+            if known != Some(relabel.before) {
+                return Err(format!("the label of sample {sample} was not what it says it was"));
+            }
+            if !seen.insert(sample) {
+                return Err(format!("sample {sample} is labelled twice"));
+            }
+            if relabel.after.task() != relabel.before.task() {
+                return Err(format!("the new label of sample {sample} is one of another task"));
+            }
+            self.check_class(sample, relabel.after)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn check_labels(
         &self,
         missing: &BTreeSet<SampleId>,
@@ -72,30 +139,92 @@ impl Run {
         if annotated.labels.is_empty() {
             return Err("it holds no label".to_owned());
         }
-        let classes = self.started.as_ref().map_or(0, |run| run.classes.len());
         let mut seen = BTreeSet::new();
         for annotation in &annotated.labels {
             let sample = &annotation.sample;
-            if !missing.contains(sample) {
-                return Err(if self.picks.contains_key(sample) {
-                    format!("sample {sample} is labelled already")
-                } else {
-                    format!("sample {sample} was not picked in this cycle")
-                });
+            self.check_is_asked(missing, sample)?;
+            if self.labels.contains_key(sample) {
+                return Err(format!("sample {sample} is labelled already"));
             }
             if !seen.insert(sample) {
                 return Err(format!("sample {sample} is labelled twice"));
             }
-            let highest = match annotation.label {
-                Label::Class(class) => Some(class),
-                Label::Classes(set) => set.highest(),
-                Label::Value(_) | Label::Mask(_) => None,
-            };
-            if let Some(class) = highest.filter(|&class| class as usize >= classes) {
-                return Err(format!(
-                    "the label of sample {sample} is class {class}, but the class list has {classes}"
-                ));
+            self.check_class(sample, annotation.label)?;
+        }
+        Ok(())
+    }
+
+    fn check_is_asked(
+        &self,
+        missing: &BTreeSet<SampleId>,
+        sample: &SampleId,
+    ) -> Result<(), String> {
+        if missing.contains(sample) {
+            Ok(())
+        } else if self.picks.contains_key(sample) {
+            Err(format!("sample {sample} is labelled already"))
+        } else {
+            Err(format!("sample {sample} was not picked in this cycle"))
+        }
+    }
+
+    fn check_class(&self, sample: &SampleId, label: Label) -> Result<(), String> {
+        let classes = self.started.as_ref().map_or(0, |run| run.classes.len());
+        let highest = match label {
+            Label::Class(class) => Some(class),
+            Label::Classes(set) => set.highest(),
+            Label::Value(_) | Label::Mask(_) => None,
+        };
+        match highest.filter(|&class| class as usize >= classes) {
+            Some(class) => Err(format!(
+                "the label of sample {sample} is class {class}, but the class list has {classes}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_drift(&self, drift: &DriftChecked) -> Result<(), String> {
+        if Some(drift.model) != self.production {
+            return Err(format!("it asked {}, which is not in production", drift.model));
+        }
+        let shares = [drift.statistic, drift.p, drift.level];
+        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
+            return Err("its statistic, p or level is not in [0, 1]".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_baseline(&self, baseline: &BaselineMeasured) -> Result<(), String> {
+        if baseline.labels > self.labelled() {
+            let (labels, known) = (baseline.labels, self.labelled());
+            return Err(format!("it learnt from {labels} labels, the run has {known}"));
+        }
+        if !baseline.value.is_finite() || !baseline.production.is_finite() {
+            return Err("its numbers are not finite".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_classes(&self, measured: &ClassesMeasured) -> Result<(), String> {
+        if Some(measured.model) != self.production {
+            return Err(format!("it measures {}, which is not in production", measured.model));
+        }
+        let classes = self.started.as_ref().map_or(0, |run| run.classes.len());
+        for found in &measured.classes {
+            let class = found.class;
+            if class as usize >= classes {
+                return Err(format!("it speaks of class {class}, the class list has {classes}"));
             }
+            let numbers = [found.value, found.interval.low, found.interval.high];
+            if numbers.iter().any(|number| !number.is_finite()) {
+                return Err(format!("its numbers of class {class} are not finite"));
+            }
+        }
+        if measured.classes.windows(2).any(|pair| match pair {
+            [first, second] => first.class >= second.class,
+            _ => false,
+        }) {
+            return Err("its classes are not in order".to_owned());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Getting a batch labelled.
 
-use super::labels;
+use super::{labels, voting};
 use crate::annotation;
 use crate::domain::command::Command;
 use crate::domain::definition::AnnotatorSpec;
@@ -17,6 +17,9 @@ impl Reactor for Annotate {
         let Phase::Annotating { missing } = &step.run.phase else {
             return Err(StepError::permanent("nothing waits for labels"));
         };
+        if step.definition.votes() {
+            return voting::ask(step, missing);
+        }
         let samples: Vec<SampleId> = missing.iter().cloned().collect();
         match step.definition.annotator {
             AnnotatorSpec::Oracle => {
@@ -34,7 +37,7 @@ impl Reactor for Annotate {
 }
 
 /// What the annotation of a sample takes, where the pool has a column for it.
-fn spent(step: &Step, sample: &SampleId) -> Duration {
+pub(super) fn spent(step: &Step, sample: &SampleId) -> Duration {
     let row = step.pool.index_of(sample);
     let seconds = row.zip(step.pool.seconds()).and_then(|(row, seconds)| seconds.get(row).copied());
     // A pool's seconds are finite and above 0.

@@ -1,5 +1,6 @@
 //! The KPI gate: is the production model still good enough, judged by labels it has never seen?
 
+use super::drift::drift;
 use super::labels::bought;
 use super::measured::{kpi, kpi_of_draws, name};
 use crate::domain::command::Command;
@@ -35,6 +36,6 @@ impl Reactor for Gate {
                 kpi_of_draws(step, model, &known, draws)
             }
         };
-        measured.map(Command::CheckGate)
+        Ok(Command::CheckGate { measured: measured?, drift: drift(step, model)? })
     }
 }

@@ -15,11 +15,17 @@ pub(super) struct Known {
     pub(super) rows: Vec<usize>,
     /// Their labels as numbers, a row each.
     pub(super) numbers: Matrix,
-    /// The digest of both.
+    /// The digest of both; of some of them, that of all.
     pub(super) digest: Digest,
 }
 
 impl Known {
+    /// Some of them, by their places.
+    pub(super) fn only(&self, places: &[usize]) -> Self {
+        let rows = places.iter().filter_map(|&place| self.rows.get(place).copied()).collect();
+        Self { rows, numbers: self.numbers.select_rows(places), digest: self.digest }
+    }
+
     /// The class of each; 0 in tasks without classes.
     pub(super) fn classes(&self, task: Task) -> Vec<u32> {
         #[expect(

@@ -33,42 +33,53 @@ pub(super) fn settings(step: &Step, confidence: f64, purpose: &'static str) -> S
 pub(super) fn kpi(
     step: &Step,
     model: Digest,
-    estimator: GateEstimatorName,
+    estimator: &'static str,
     known: &Known,
 ) -> Result<Measurement, StepError> {
     let kpi = &step.definition.kpi;
     // Nothing is known then: whatever the target, it is neither met nor missed.
-    let nothing = (0.0, range(kpi.metric));
-    let (value, interval) = if known.rows.is_empty() {
-        nothing
+    let nothing = || (0.0, range(kpi.metric), Vec::new());
+    let (value, interval, by_class) = if known.rows.is_empty() {
+        nothing()
     } else {
         let answers = answers(step, model, &known.rows)?;
         let (task, classes) = (step.definition.run.task, step.pool.classes().len());
         let settings = settings(step, kpi.confidence, "interval of the KPI");
         match metrics::measure(kpi.metric, task, classes, &answers, &known.numbers, settings) {
-            Ok(measured) => (measured.value, measured.interval),
-            Err(MetricError::Undefined { .. }) => nothing,
+            Ok(measured) => (measured.value, measured.interval, Vec::new()),
+            Err(MetricError::Undefined { .. }) => nothing(),
             Err(error) => return Err(StepError::permanent(error)),
         }
     };
-    Ok(Measurement {
-        metric: kpi.metric.to_string(),
+    let n = known.rows.len() as u64;
+    Ok(Measurement { by_class, ..measurement(step, model, estimator, n, value, interval) })
+}
+
+/// A measurement of the workflow's KPI, made now.
+fn measurement(
+    step: &Step,
+    model: Digest,
+    estimator: &'static str,
+    n: u64,
+    value: f64,
+    interval: Interval,
+) -> Measurement {
+    Measurement {
+        metric: step.definition.kpi.metric.to_string(),
         estimator: estimator.to_owned(),
         model,
-        n: known.rows.len() as u64,
+        n,
         at: step.clock.now(),
         value,
         interval,
-    })
+        by_class: Vec::new(),
+    }
 }
 
 /// All that a metric can be.
 fn range(metric: Metric) -> Interval {
     Interval { low: 0.0, high: metric.most().unwrap_or(f64::MAX) }
 }
-
-/// On which samples something was measured, as events name it.
-pub(super) type GateEstimatorName = &'static str;
 
 /// The KPI by samples that a strategy drew by chance, each weighted by its chance.
 pub(super) fn kpi_of_draws(
@@ -102,15 +113,8 @@ pub(super) fn kpi_of_draws(
         .collect();
     let found = lure::estimate(&batches, range(kpi.metric), kpi.confidence)
         .map_err(StepError::permanent)?;
-    Ok(Measurement {
-        metric: kpi.metric.to_string(),
-        estimator: name(GateEstimator::Lure).to_owned(),
-        model,
-        n: found.n,
-        at: step.clock.now(),
-        value: found.value,
-        interval: found.interval,
-    })
+    let lure = name(GateEstimator::Lure);
+    Ok(measurement(step, model, lure, found.n, found.value, found.interval))
 }
 
 /// The metric of each sample by itself, where it is a mean over samples.
@@ -130,7 +134,7 @@ fn of_each(
 }
 
 /// An estimator, as events name it.
-pub(super) const fn name(estimator: GateEstimator) -> GateEstimatorName {
+pub(super) const fn name(estimator: GateEstimator) -> &'static str {
     match estimator {
         GateEstimator::Audit => "audit",
         GateEstimator::Lure => "lure",
@@ -155,6 +159,11 @@ impl Criterion {
                 "models cannot be measured by {name:?}: use validation.loss, or validation. and the name of a metric"
             ))
         })
+    }
+
+    /// Goes by this metric.
+    pub(super) const fn by(metric: Metric) -> Self {
+        Self(metric)
     }
 
     /// The metric.

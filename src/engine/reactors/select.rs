@@ -1,5 +1,6 @@
 //! Picking a batch: show the data selector what is known about the candidates, let it choose, keep what it consumed.
 
+use super::doubts::doubts;
 #[cfg(feature = "sql")]
 use super::queried::Queried;
 use super::shown::Shown;
@@ -22,6 +23,7 @@ impl Reactor for Select {
         let candidates = Candidates::new(&step.pool, &step.run.labels);
         let selector = &step.definition.selector;
         let batch = batch_size(&step.run, &step.definition);
+        let mut doubted = None;
         let selected = if is_cold_start(&step.run, &step.definition) {
             match &selector.cold_start {
                 ColdStart::Strategy(strategy, _) => {
@@ -47,12 +49,17 @@ impl Reactor for Select {
                 Mode::Development => 0,
                 Mode::Production => data_selector::audit_size(batch, selector.audit_fraction),
             };
-            by_strategy(step, &candidates, &selector.strategy, batch, audit)?
+            let doubts = doubts(step, batch, audit)?;
+            doubted = doubts.doubted;
+            let fresh = batch - doubts.picks.len();
+            let mut selected = by_strategy(step, &candidates, &selector.strategy, fresh, audit)?;
+            selected.picks.extend(doubts.picks);
+            selected
         };
         if let Some(short) = selected.parameters.get("short") {
             step.remark(short.clone());
         }
-        Ok(Command::RecordBatch(selected))
+        Ok(Command::RecordBatch { doubted, batch: selected })
     }
 }
 

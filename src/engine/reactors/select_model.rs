@@ -1,5 +1,6 @@
 //! Choosing what goes to production, and measuring it.
 
+use super::baseline::baseline;
 use super::labels::{Known, held_out};
 use super::measured::{ALWAYS, Criterion, answers, kpi, settings};
 use super::scoring::load;
@@ -11,7 +12,7 @@ use crate::domain::matrix::Matrix;
 use crate::domain::metric::Metric;
 use crate::domain::state::Phase;
 use crate::domain::task::Task;
-use crate::engine::candidates::Candidates;
+use crate::engine::candidates::{Candidates, drawn};
 use crate::engine::reactor::{Reactor, Step, StepError};
 use crate::metrics::agreement::kappa;
 use crate::metrics::{self, argmax, paired};
@@ -65,7 +66,8 @@ impl Reactor for SelectModel {
         } else {
             kpi(step, model, "test", &held_out(step, &split.test)?)?
         };
-        Ok(Command::SelectModel { compared, selected, acceptance })
+        let baseline = baseline(step, model, &validation)?;
+        Ok(Command::SelectModel { compared, selected, acceptance, baseline })
     }
 }
 
@@ -209,14 +211,7 @@ fn agreement(step: &Step, champion: Digest, challenger: Digest) -> Result<Option
     // The same samples in every cycle, as far as they are still without a label.
     let chance = Chance { seed, cycle: ALWAYS, purpose: "stop set" };
     let candidates = Candidates::new(&step.pool, &step.run.labels);
-    let mut drawn: Vec<(u64, usize)> =
-        candidates.rows().iter().map(|row| (chance.draw(&step.pool.id(row)), row)).collect();
-    if drawn.len() > STOP_SET {
-        drawn.select_nth_unstable(STOP_SET);
-        drawn.truncate(STOP_SET);
-    }
-    let mut rows: Vec<usize> = drawn.into_iter().map(|(_, row)| row).collect();
-    rows.sort_unstable();
+    let rows = drawn(&step.pool, &chance, candidates.rows().iter(), STOP_SET);
     let predicted = |model: Digest| -> Result<Vec<u32>, StepError> {
         let answers = answers(step, model, &rows)?;
         Ok(answers.iter_rows().filter_map(argmax).collect())

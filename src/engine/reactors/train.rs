@@ -7,7 +7,7 @@ use super::scoring::load;
 use super::shown::whole;
 use crate::domain::chance::Chance;
 use crate::domain::command::Command;
-use crate::domain::definition::TrainCommand;
+use crate::domain::definition::{TrainCommand, TrainerSpec};
 use crate::domain::digest::Digest;
 use crate::domain::event::{Checkpoint, Trained};
 use crate::domain::ids::SampleId;
@@ -17,7 +17,7 @@ use crate::engine::unfinished::Unfinished;
 use crate::inference::{InferenceError, Predictions};
 use crate::training::external::{ExternalError, ExternalRequest, ExternalSet, train_external};
 use crate::training::{
-    self, Labelled, TaskRequest, TrainRequest, TrainedCheckpoint, TrainingError,
+    self, Labelled, Task, TaskRequest, TrainRequest, TrainedCheckpoint, TrainingError,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -30,10 +30,7 @@ pub(super) struct Train;
 
 impl Reactor for Train {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
-        let mut backbone = match &step.definition.trainer.backbone {
-            Some(file) => Some(Backbone::new(step, file)?),
-            None => None,
-        };
+        let mut backbone = backbone(step)?;
         let train = Samples::of(step, bought(step, |_| true)?, backbone.as_mut())?;
         let validation = held_out(step, &step.pool.split().validation)?;
         let validation = Samples::of(step, validation, backbone.as_mut())?;
@@ -51,16 +48,21 @@ impl Reactor for Train {
     }
 }
 
+/// What samples go through before a head learns from them.
+pub(super) fn backbone(step: &Step) -> Result<Option<Backbone<'_>>, StepError> {
+    step.definition.trainer.backbone.as_ref().map(|file| Backbone::new(step, file)).transpose()
+}
+
 /// Samples and their labels.
-struct Samples {
+pub(super) struct Samples {
     inputs: Matrix,
     /// What a backbone makes of them, which is learnt from then.
     embeddings: Option<Matrix>,
-    known: Known,
+    pub(super) known: Known,
 }
 
 impl Samples {
-    fn of(
+    pub(super) fn of(
         step: &Step,
         known: Known,
         backbone: Option<&mut Backbone<'_>>,
@@ -78,6 +80,15 @@ impl Samples {
 
     fn named<'a>(&'a self, ids: &'a [SampleId]) -> ExternalSet<'a> {
         ExternalSet { ids, inputs: &self.inputs, labels: &self.known.numbers }
+    }
+
+    /// Some of them, by their places.
+    pub(super) fn only(&self, places: &[usize]) -> Self {
+        Self {
+            inputs: self.inputs.select_rows(places),
+            embeddings: self.embeddings.as_ref().map(|rows| rows.select_rows(places)),
+            known: self.known.only(places),
+        }
     }
 
     /// What is learnt from.
@@ -219,18 +230,7 @@ fn train_here(
         seed: chance.draw(&backbone.map_or_else(String::new, |model| model.to_string())),
         resume: kept.as_deref(),
     };
-    let shape = match &train.embeddings {
-        Some(embeddings) => vec![embeddings.cols()],
-        None => step.pool.shape().to_vec(),
-    };
-    let task = training::built_in(&TaskRequest {
-        task: step.definition.run.task,
-        spec,
-        shape: &shape,
-        classes: step.pool.classes().len(),
-        train: request.train,
-    })
-    .map_err(StepError::permanent)?;
+    let task = task(step, spec, train).map_err(StepError::permanent)?;
     for remark in training::remarks(&*task, &request) {
         step.remark(remark);
     }
@@ -250,6 +250,53 @@ fn train_here(
     })?;
     unfinished.remove();
     Ok(saved)
+}
+
+/// The workflow's task, for these samples.
+fn task(step: &Step, spec: &TrainerSpec, train: &Samples) -> Result<Box<dyn Task>, TrainingError> {
+    let shape = match &train.embeddings {
+        Some(embeddings) => vec![embeddings.cols()],
+        None => step.pool.shape().to_vec(),
+    };
+    training::built_in(&TaskRequest {
+        task: step.definition.run.task,
+        spec,
+        shape: &shape,
+        classes: step.pool.classes().len(),
+        train: train.labelled(),
+    })
+}
+
+/// A training beside the real one, to learn something about labels: nothing of it is kept, and nobody is told of its
+/// progress. `None` where it came to nothing, which is told in a remark: the run goes on without.
+pub(super) fn train_aside(
+    step: &Step,
+    purpose: &'static str,
+    spec: &TrainerSpec,
+    train: &Samples,
+    validation: &Samples,
+) -> Result<Option<Vec<TrainedCheckpoint>>, StepError> {
+    let chance = Chance { seed: step.definition.run.seed, cycle: step.cycle().cycle, purpose };
+    let request = TrainRequest {
+        spec,
+        train: train.labelled(),
+        validation: validation.labelled(),
+        seed: chance.draw(""),
+        resume: None,
+    };
+    let trained = task(step, spec, train).and_then(|task| {
+        training::train(&*task, &request, &mut |_| {
+            if step.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    });
+    match trained {
+        Ok(saved) => Ok(Some(saved)),
+        Err(TrainingError::Interrupted) => Err(StepError::Interrupted),
+        Err(error) => {
+            step.remark(format!("no {purpose} in this cycle: {error}"));
+            Ok(None)
+        }
+    }
 }
 
 /// What to say of a training that came to nothing. The last model before it diverged is kept for whoever looks into it; it

@@ -105,7 +105,7 @@ fn a_comparison_is_one_of_the_champion_and_a_new_model() {
 #[test]
 fn a_gate_that_cannot_tell_may_ask_for_labels_first() {
     let given = until("gating");
-    let unclear = || Command::CheckGate(measured("m1", Verdict::Inconclusive));
+    let unclear = || gate(measured("m1", Verdict::Inconclusive));
     check(&workflow(), &given, unclear(), Follows(&["KpiChecked"], Some(JobKind::Train)));
     let mut patient = workflow();
     patient.kpi.inconclusive = Inconclusive::Label;

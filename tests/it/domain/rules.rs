@@ -141,7 +141,7 @@ fn a_chosen_model_is_measured_and_the_cycle_ends() {
 #[test]
 fn a_batch_asks_for_its_labels() {
     let given = until("selecting");
-    let command = Command::RecordBatch(batch_of(&[("c", Arm::Strategy), ("d", Arm::Audit)], 8));
+    let command = record(batch_of(&[("c", Arm::Strategy), ("d", Arm::Audit)], 8));
     let run =
         check(&workflow(), &given, command, Follows(&["BatchSelected"], Some(JobKind::Annotate)));
     assert_eq!(run.phase, Phase::Annotating { missing: samples(&["c", "d"]) });
@@ -152,7 +152,7 @@ fn a_batch_asks_for_its_labels() {
 fn a_batch_is_no_larger_than_the_workflow_allows() {
     let given = until("selecting");
     let three = [("c", Arm::Strategy), ("d", Arm::Strategy), ("e", Arm::Audit)];
-    let command = Command::RecordBatch(batch_of(&three, 8));
+    let command = record(batch_of(&three, 8));
     check(&workflow(), &given, command, Refused(&["a batch of 3", "at most 2"]));
 }
 
@@ -163,9 +163,9 @@ fn the_last_batch_shrinks_to_fit_max_labels() {
         .map(|most| batch_size(&replay(&given), &stopping(true, None, Some(most))))
         .to_vec();
     assert_eq!(sizes, [0, 1, 2, 2, 2]);
-    let two = Command::RecordBatch(batch_of(&[("c", Arm::Strategy), ("d", Arm::Audit)], 8));
+    let two = record(batch_of(&[("c", Arm::Strategy), ("d", Arm::Audit)], 8));
     check(&stopping(true, None, Some(3)), &given, two, Refused(&["a batch of 2", "at most 1"]));
-    let one = Command::RecordBatch(batch_of(&[("c", Arm::Strategy)], 8));
+    let one = record(batch_of(&[("c", Arm::Strategy)], 8));
     let next = Some(JobKind::Annotate);
     check(&stopping(true, None, Some(3)), &given, one, Follows(&["BatchSelected"], next));
 }
@@ -235,7 +235,7 @@ fn a_batch_is_scored_by_the_model_that_the_cycle_named() {
     let given = then(&two_cycles()[..8], &[Event::CycleStarted(start)]);
     let scored_by = |name: Option<&str>| {
         let batch = batch_of(&[("c", Arm::Strategy)], 8);
-        Command::RecordBatch(BatchSelected { model: name.map(model), ..batch })
+        record(BatchSelected { model: name.map(model), ..batch })
     };
     let next = Some(JobKind::Annotate);
     for name in [Some("m1"), None] {
@@ -250,7 +250,7 @@ fn a_batch_out_of_place_is_refused_for_its_place() {
     let given = until("annotating");
     let three = [("e", Arm::Strategy), ("f", Arm::Strategy), ("g", Arm::Strategy)];
     let why = Refused(&["BatchSelected cannot follow in a run that is annotating"]);
-    check(&workflow(), &given, Command::RecordBatch(batch_of(&three, 8)), why);
+    check(&workflow(), &given, record(batch_of(&three, 8)), why);
 }
 
 // --- labels ---------------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ fn a_label_that_was_not_asked_for_is_refused() {
 fn a_missed_and_an_inconclusive_gate_train() {
     let given = until("gating");
     for verdict in [Verdict::Missed, Verdict::Inconclusive] {
-        let command = Command::CheckGate(measured("m1", verdict));
+        let command = gate(measured("m1", verdict));
         let run =
             check(&workflow(), &given, command, Follows(&["KpiChecked"], Some(JobKind::Train)));
         assert_eq!(run.history[1].gate.as_ref().map(|gate| gate.verdict), Some(verdict));
@@ -303,7 +303,7 @@ fn a_missed_and_an_inconclusive_gate_train() {
 #[test]
 fn a_met_gate_ends_the_cycle_without_training() {
     let given = until("gating");
-    let met = || Command::CheckGate(measured("m1", Verdict::Met));
+    let met = || gate(measured("m1", Verdict::Met));
     let events = &["KpiChecked", "CycleEnded"];
     let run =
         check(&stopping(false, None, None), &given, met(), Follows(events, Some(JobKind::Start)));
@@ -322,7 +322,7 @@ fn production_needs_the_whole_interval_and_development_the_value() {
     let given = until("gating");
     let mut lucky = measured("m1", Verdict::Inconclusive);
     lucky.value = 0.91;
-    let command = || Command::CheckGate(lucky.clone());
+    let command = || gate(lucky.clone());
     check(&workflow(), &given, command(), Follows(&["KpiChecked"], Some(JobKind::Train)));
     let events = &["KpiChecked", "CycleEnded", "RunEnded"];
     check(&development(workflow()), &given, command(), Ends(events, EndReason::KpiMet));
@@ -408,8 +408,12 @@ fn the_first_model_goes_to_production() {
     check(&workflow(), given, selected(None, "m1", false), why);
     let events = &["ModelSelected", "KpiChecked", "CycleEnded"];
     let acceptance = measured("m1", Verdict::Missed);
-    let command =
-        Command::SelectModel { compared: None, selected: choice(None, "m1", true), acceptance };
+    let command = Command::SelectModel {
+        compared: None,
+        selected: choice(None, "m1", true),
+        acceptance,
+        baseline: None,
+    };
     check(&workflow(), given, command, Follows(events, Some(JobKind::Start)));
 }
 
@@ -425,6 +429,7 @@ fn an_incumbent_that_stays_is_measured_itself() {
         compared: None,
         selected: choice(Some("m1"), "m1", false),
         acceptance,
+        baseline: None,
     };
     check(&workflow(), &given, other, Refused(&["which is not in production"]));
 }
@@ -499,7 +504,7 @@ fn each_reason_ends_a_run_by_itself() {
 #[test]
 fn a_met_gate_ends_a_run_for_the_other_reasons_too() {
     let given = until("gating");
-    let met = || Command::CheckGate(measured("m1", Verdict::Met));
+    let met = || gate(measured("m1", Verdict::Met));
     let events = &["KpiChecked", "CycleEnded", "RunEnded"];
     check(&stopping(false, Some(2), None), &given, met(), Ends(events, EndReason::MaxCycles));
     check(&stopping(false, None, Some(4)), &given, met(), Ends(events, EndReason::MaxLabels));

@@ -1,10 +1,11 @@
 //! Which event may follow in which phase: all of them in all of them.
 
 use super::after_training::{back, compared, pin};
+use super::answers::beside_the_loop;
 use super::*;
 use gleaner::domain::state::Phase;
 
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 20] = [
     "RunStarted",
     "CycleStarted",
     "BatchSelected",
@@ -19,6 +20,12 @@ const EVENTS: [&str; 14] = [
     "ModelsCompared",
     "RolledBack",
     "Pinned",
+    "Voted",
+    "Relabelled",
+    "LabelsDoubted",
+    "BaselineMeasured",
+    "DriftChecked",
+    "ClassesMeasured",
 ];
 
 /// What may happen in any phase, if what it says fits: here an earlier model is there once the second one is promoted.
@@ -29,19 +36,19 @@ const ANY_TIME: [&str; 2] = ["RolledBack", "Pinned"];
 /// Abbreviated by first letters: New, Between cycles, seLecting, aNnotating, Gating, Training, Selecting a model, Accepting,
 /// Closing, cancelleD, Ended; `=` leaves the phase as it is.
 #[rustfmt::skip]
-const TABLE: [(&str, [&str; 14]); 11] = [
-    //                    RunS CycS Batc Anno KpiC Trai Mode CycE CycF CycC RunE Comp Roll Pinn
-    ("new",               ["B", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "."]),
-    ("between cycles",    [".", "L", ".", ".", ".", ".", ".", ".", "=", "D", "E", ".", "=", "="]),
-    ("selecting",         [".", ".", "N", ".", ".", ".", ".", ".", "=", "D", ".", ".", ".", "="]),
-    ("annotating",        [".", ".", ".", "G", ".", ".", ".", ".", "=", "D", ".", ".", ".", "="]),
-    ("gating",            [".", ".", ".", ".", "T", ".", ".", ".", "=", "D", ".", ".", ".", "="]),
-    ("training",          [".", ".", ".", ".", ".", "S", ".", ".", "=", "D", ".", ".", ".", "="]),
-    ("selecting a model", [".", ".", ".", ".", ".", ".", "A", ".", "=", "D", ".", "=", ".", "="]),
-    ("accepting",         [".", ".", ".", ".", "C", ".", ".", ".", "=", "D", ".", ".", "=", "="]),
-    ("closing",           [".", ".", ".", ".", ".", ".", ".", "B", "=", "D", ".", ".", "=", "="]),
-    ("cancelled",         [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "E", ".", ".", "="]),
-    ("ended",             [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "=", "="]),
+const TABLE: [(&str, [&str; 20]); 11] = [
+    //                    RunS CycS Batc Anno KpiC Trai Mode CycE CycF CycC RunE Comp Roll Pinn Vote Rela Doub Base Drif Clas
+    ("new",               ["B", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "."]),
+    ("between cycles",    [".", "L", ".", ".", ".", ".", ".", ".", "=", "D", "E", ".", "=", "=", ".", ".", ".", ".", ".", "."]),
+    ("selecting",         [".", ".", "N", ".", ".", ".", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", "=", ".", ".", "."]),
+    ("annotating",        [".", ".", ".", "G", ".", ".", ".", ".", "=", "D", ".", ".", ".", "=", "=", "=", ".", ".", ".", "."]),
+    ("gating",            [".", ".", ".", ".", "T", ".", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", ".", ".", "=", "="]),
+    ("training",          [".", ".", ".", ".", ".", "S", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", ".", ".", ".", "."]),
+    ("selecting a model", [".", ".", ".", ".", ".", ".", "A", ".", "=", "D", ".", "=", ".", "=", ".", ".", ".", ".", ".", "."]),
+    ("accepting",         [".", ".", ".", ".", "C", ".", ".", ".", "=", "D", ".", ".", "=", "=", ".", ".", ".", "=", ".", "="]),
+    ("closing",           [".", ".", ".", ".", ".", ".", ".", "B", "=", "D", ".", ".", "=", "=", ".", ".", ".", ".", ".", "."]),
+    ("cancelled",         [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "E", ".", ".", "=", ".", ".", ".", ".", ".", "."]),
+    ("ended",             [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "=", "=", ".", ".", ".", ".", ".", "."]),
 ];
 
 #[test]
@@ -89,6 +96,12 @@ fn column_of(event: &Event) -> usize {
         Event::ModelsCompared(_) => 11,
         Event::RolledBack(_) => 12,
         Event::Pinned(_) => 13,
+        Event::Voted(_) => 14,
+        Event::Relabelled(_) => 15,
+        Event::LabelsDoubted(_) => 16,
+        Event::BaselineMeasured(_) => 17,
+        Event::DriftChecked(_) => 18,
+        Event::ClassesMeasured(_) => 19,
     }
 }
 
@@ -121,6 +134,7 @@ fn candidates(name: &str) -> Vec<Event> {
         back("m1", "m3"),
         pin(true),
     ];
+    let more = more.into_iter().chain(beside_the_loop());
     two_cycles().into_iter().chain(more).filter(|event| event.name() == name).collect()
 }
 

@@ -83,7 +83,7 @@ impl Walk {
             },
             2 => self.batch(detail),
             3 => self.labels(detail),
-            4 => Command::CheckGate(self.measured(detail, self.run.production)),
+            4 => gate(self.measured(detail, self.run.production)),
             5 => {
                 let names = [format!("{}", self.run.cycle), format!("{}-{detail}", self.run.cycle)];
                 let names = names.each_ref().map(String::as_str);
@@ -112,7 +112,7 @@ impl Walk {
         let picks: Vec<(&str, Arm)> =
             names.iter().map(String::as_str).zip(arms.into_iter().cycle()).collect();
         let candidates = 12_usize.saturating_sub(known);
-        Command::RecordBatch(batch_of(&picks, candidates as u64))
+        record(batch_of(&picks, candidates as u64))
     }
 
     fn labels(&self, detail: u8) -> Command {
@@ -141,6 +141,7 @@ impl Walk {
                 compared: None,
                 selected: choice(None, "m1", true),
                 acceptance,
+                baseline: None,
             };
         };
         let incumbent = self.run.production;
@@ -161,6 +162,7 @@ impl Walk {
             compared: None,
             selected,
             acceptance: self.measured(detail, Some(winner)),
+            baseline: None,
         }
     }
 }

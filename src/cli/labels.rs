@@ -1,0 +1,66 @@
+//! `gleaner labels`: how good the labels are, who gave them, and where answers differ.
+
+use super::Cli;
+use super::error::CliError;
+use super::output::{Output, Style};
+use super::session::Session;
+use crate::control::{Request, Response};
+use crate::engine::label_report::LabelReport;
+use std::process::ExitCode;
+
+/// More disputed labels than this are counted, not listed; `--json` has all.
+const LISTED_MAX: usize = 20;
+
+pub(super) async fn labels(
+    cli: &Cli,
+    output: &Output,
+    run: Option<String>,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open_to_ask(&cli.state).await?;
+    if let Response::Labels(report) = session.ask(Request::Labels { run }).await? {
+        if output.json { output.json(&report)? } else { show(output, &report)? }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(output: &Output, report: &LabelReport) -> Result<(), CliError> {
+    let LabelReport { labelled, answers, relabelled, .. } = report;
+    output.line(&format!("labels     {labelled}, by {answers} answers; {relabelled} changed"))?;
+    if let Some(doubted) = &report.doubted {
+        output.line(&format!(
+            "doubted    {} of {} look wrong to models that had not seen them; about {:.1} % are",
+            doubted.suspects,
+            doubted.labels,
+            doubted.error_rate * 100.0
+        ))?;
+    }
+    if report.annotators.is_empty() {
+        return Ok(());
+    }
+    output.line(&format!("agreement  kappa {}", number(report.kappa)))?;
+    let head = format!("{:<24} {:>8} {:>9}", "annotator", "answers", "accuracy");
+    output.line(&output.style(Style::Bold, &head))?;
+    for of in &report.annotators {
+        output.line(&format!("{:<24} {:>8} {:>9}", of.name, of.answers, number(of.accuracy)))?;
+    }
+    for pair in report.pairs.iter().filter(|_| report.annotators.len() > 2) {
+        let (first, second, samples) = (&pair.first, &pair.second, pair.samples);
+        let kappa = number(pair.kappa);
+        output.line(&format!("kappa {kappa} between {first} and {second} ({samples} samples)"))?;
+    }
+    for disputed in report.disputed.iter().take(LISTED_MAX) {
+        let said: Vec<String> =
+            disputed.answers.iter().map(|(who, what)| format!("{who} {what}")).collect();
+        let (sample, label) = (&disputed.sample, &disputed.label);
+        output.line(&format!("{sample} is {label}: {}", said.join(", ")))?;
+    }
+    let more = report.disputed.len().saturating_sub(LISTED_MAX);
+    if more > 0 {
+        output.line(&format!("and {more} more whose answers differ: `gleaner --json labels`"))?;
+    }
+    Ok(())
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
+}

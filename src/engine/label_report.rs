@@ -1,0 +1,141 @@
+//! How good the labels of a run are, as far as their answers and the last cross-validation tell.
+
+use crate::annotation::agreement::{cohen, fleiss};
+use crate::annotation::dawid_skene::{Consensus, Settings, dawid_skene};
+use crate::annotation::error::QualityError;
+use crate::annotation::votes::{Vote, Votes};
+use crate::domain::event::LabelsDoubted;
+use crate::domain::ids::SampleId;
+use crate::domain::label::Label;
+use crate::domain::state::Run;
+use serde::{Deserialize, Serialize};
+
+/// The labels of a run, as `gleaner labels --json` prints them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelReport {
+    /// How many samples have a label.
+    pub labelled: u64,
+    /// How many answers these rest on.
+    pub answers: u64,
+    /// How many labels changed since they were known.
+    pub relabelled: u64,
+    /// Fleiss' kappa over all answers; `None` where no sample has two, or all say the same.
+    pub kappa: Option<f64>,
+    /// Whoever answered; empty where labels rest on one answer each.
+    pub annotators: Vec<AnnotatorReport>,
+    /// Each two annotators who answered for the same samples.
+    pub pairs: Vec<PairReport>,
+    /// Samples whose answers differ, by id.
+    pub disputed: Vec<DisputedLabel>,
+    /// How labels looked to models that had not seen them, the last time that was asked.
+    pub doubted: Option<LabelsDoubted>,
+}
+
+/// One annotator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnnotatorReport {
+    /// Their name.
+    pub name: String,
+    /// For how many samples they answered.
+    pub answers: u64,
+    /// What share of their answers is right, as all answers together tell (Dawid and Skene, 1979); it flatters those who
+    /// answer alone. `None` where there is too much to work it out.
+    pub accuracy: Option<f64>,
+}
+
+/// Two annotators.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairReport {
+    /// The one.
+    pub first: String,
+    /// The other.
+    pub second: String,
+    /// For how many samples both answered.
+    pub samples: u64,
+    /// Cohen's kappa; `None` where both say the same of everything.
+    pub kappa: Option<f64>,
+}
+
+/// A sample whose answers differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisputedLabel {
+    /// Which.
+    pub sample: SampleId,
+    /// What it is held to be.
+    pub label: String,
+    /// Who says what.
+    pub answers: Vec<(String, String)>,
+}
+
+impl LabelReport {
+    /// The report on a run. Takes time in proportion to the answers, and for pairs to the square of the annotators.
+    ///
+    /// # Errors
+    /// [`QualityError::Classes`] for a run without two classes that has votes, which none has.
+    pub fn of(run: &Run) -> Result<Self, QualityError> {
+        let names = run.started.as_ref().map_or(&[][..], |started| started.classes.as_slice());
+        let name = |label: Label| match label {
+            Label::Class(class) => names.get(class as usize).cloned().unwrap_or_default(),
+            Label::Classes(_) | Label::Value(_) | Label::Mask(_) => String::new(),
+        };
+        let mut report = Self {
+            labelled: run.labelled(),
+            answers: run.answers,
+            relabelled: run.history.iter().map(|line| line.relabelled).sum(),
+            kappa: None,
+            annotators: Vec::new(),
+            pairs: Vec::new(),
+            disputed: Vec::new(),
+            doubted: run.history.iter().rev().find_map(|line| line.doubted.clone()),
+        };
+        if run.votes.is_empty() {
+            return Ok(report);
+        }
+        let said = run.votes.iter().flat_map(|(sample, ballots)| {
+            ballots.iter().filter_map(move |ballot| match ballot.label {
+                Label::Class(class) => Some(Vote { sample, annotator: &ballot.annotator, class }),
+                Label::Classes(_) | Label::Value(_) | Label::Mask(_) => None,
+            })
+        });
+        let votes = Votes::new(said, names.len())?;
+        report.kappa = fleiss(&votes).and_then(|found| found.kappa());
+        let believed = dawid_skene(&votes, Settings::default()).ok();
+        for &annotator in votes.annotators() {
+            let answers =
+                run.votes.values().flatten().filter(|ballot| ballot.annotator == annotator);
+            let of = |believed: &Consensus<'_>| {
+                let found = believed.annotators.iter().find(|of| of.name == annotator);
+                found.map(|of| of.accuracy)
+            };
+            report.annotators.push(AnnotatorReport {
+                name: annotator.to_owned(),
+                answers: answers.count() as u64,
+                accuracy: believed.as_ref().and_then(of),
+            });
+        }
+        for (place, &first) in votes.annotators().iter().enumerate() {
+            for &second in votes.annotators().iter().skip(place + 1) {
+                report.pairs.extend(cohen(&votes, first, second).map(|found| PairReport {
+                    first: first.to_owned(),
+                    second: second.to_owned(),
+                    samples: found.samples,
+                    kappa: found.kappa(),
+                }));
+            }
+        }
+        for (sample, ballots) in &run.votes {
+            let Some(known) = run.labels.get(sample) else { continue };
+            if ballots.iter().any(|ballot| ballot.label != known.label) {
+                report.disputed.push(DisputedLabel {
+                    sample: sample.clone(),
+                    label: name(known.label),
+                    answers: ballots
+                        .iter()
+                        .map(|ballot| (ballot.annotator.clone(), name(ballot.label)))
+                        .collect(),
+                });
+            }
+        }
+        Ok(report)
+    }
+}
