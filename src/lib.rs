@@ -59,6 +59,7 @@
 //! | data loader, graph, agent, ONNX export, programs that train | [`training`] |
 //! | which checkpoint goes to production | [`model_selector`] |
 //! | metrics, intervals, comparisons, learning curves | [`metrics`] |
+//! | production models in an MLflow registry | [`mlflow`] |
 //! | strategies side by side on a labelled pool | [`simulate`] |
 //! | whether this disk keeps what is acknowledged | [`selftest`] |
 //! | the command line, and the second terminal | [`cli`], [`control`] |
@@ -76,6 +77,7 @@ pub mod engine;
 pub mod faults;
 pub mod inference;
 pub mod metrics;
+pub mod mlflow;
 pub mod model_selector;
 pub mod pool;
 pub mod program;

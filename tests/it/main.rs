@@ -24,6 +24,7 @@ mod kill;
 mod kpi_bias;
 mod label_quality;
 mod lease_walk;
+mod mlflow;
 mod models;
 mod program;
 mod repair;
