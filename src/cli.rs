@@ -123,7 +123,7 @@ enum Command {
         /// The run [default: the newest unfinished one].
         run: Option<String>,
     },
-    /// Show what is and was in production, copy a model, put an earlier one back.
+    /// Show what is and was in production, copy or publish a model, put an earlier one back.
     Models {
         #[command(subcommand)]
         action: ModelsAction,
@@ -225,6 +225,20 @@ enum ModelsAction {
         #[arg(long)]
         model: Option<String>,
         /// The run [default: the newest].
+        #[arg(long)]
+        run: Option<String>,
+    },
+    /// Bring a model to an MLflow model registry, once; the one in production gets the alias `production` there.
+    Publish {
+        /// The model, by the beginning of its digest [default: the one in production].
+        model: Option<String>,
+        /// The address of the MLflow server, http://HOST:PORT.
+        #[arg(long, value_name = "URL", env = "MLFLOW_TRACKING_URI")]
+        mlflow: String,
+        /// The name to publish it under [default: the workflow's name].
+        #[arg(long)]
+        name: Option<String>,
+        /// The run, by the beginning or the end of its id [default: the newest].
         #[arg(long)]
         run: Option<String>,
     },

@@ -3,6 +3,7 @@
 use crate::control::ControlError;
 use crate::engine::EngineError;
 use crate::inference::InferenceError;
+use crate::mlflow::MlflowError;
 use crate::selftest::SelftestError;
 use crate::simulate::SimulateError;
 use crate::store::StoreError;
@@ -35,6 +36,8 @@ pub(super) enum CliError {
     Selftest(#[from] SelftestError),
     #[error(transparent)]
     Simulate(#[from] SimulateError),
+    #[error(transparent)]
+    Mlflow(#[from] MlflowError),
     #[error("{0}")]
     Refused(String),
     #[error("input or output failed")]
@@ -66,6 +69,7 @@ impl CliError {
             Self::Store(error) | Self::Selftest(SelftestError::Store(error)) => store_code(error),
             Self::Selftest(SelftestError::Engine(error)) => engine_code(error, 1),
             Self::Simulate(error) => simulate_code(error),
+            Self::Mlflow(error) => 1 + u8::from(error.is_wrong_usage()),
             Self::Selftest(_) | Self::Runtime(_) | Self::Io(_) => 1,
         })
     }

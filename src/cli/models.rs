@@ -5,7 +5,9 @@ use super::output::{Output, Style};
 use super::session::Session;
 use super::{Cli, ModelsAction, change};
 use crate::control::{Request, Response};
+use crate::engine::clock::{Clock as _, SystemClock};
 use crate::engine::status::ModelSummary;
+use crate::mlflow::{ALIAS, Model, Registry};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,14 +20,19 @@ pub(super) async fn models(
     match action {
         ModelsAction::List { run } => list(cli, output, run.clone()).await,
         ModelsAction::Show { model, run } => {
-            let model = find(cli, run.clone(), Some(model)).await?;
+            let session = Session::open_to_ask(&cli.state).await?;
+            let model = find(session, run.clone(), Some(model)).await?;
             show(output, &model)
         }
         ModelsAction::Export { file, model, run } => {
-            let model = find(cli, run.clone(), model.as_deref()).await?;
+            let session = Session::open_to_ask(&cli.state).await?;
+            let model = find(session, run.clone(), model.as_deref()).await?;
             export(&model, file)?;
             output.line(&format!("model {} is in {}", model.model.short(), file.display()))?;
             Ok(ExitCode::SUCCESS)
+        }
+        ModelsAction::Publish { model, mlflow, name, run } => {
+            publish(cli, output, model.as_deref(), mlflow, name.as_deref(), run.clone()).await
         }
         ModelsAction::Rollback { model, run, reason } => {
             let (run, model, reason) = (run.clone(), model.clone(), reason.clone());
@@ -42,19 +49,18 @@ pub(super) async fn models(
     }
 }
 
-async fn all(cli: &Cli, run: Option<String>) -> Result<Vec<ModelSummary>, CliError> {
-    let session = Session::open_to_ask(&cli.state).await?;
+async fn all(session: Session, run: Option<String>) -> Result<Vec<ModelSummary>, CliError> {
     let answer = session.ask(Request::Models { run }).await?;
     Ok(if let Response::Models(models) = answer { models } else { Vec::new() })
 }
 
 /// The model whose digest begins so; without a word the one in production.
 async fn find(
-    cli: &Cli,
+    session: Session,
     run: Option<String>,
     model: Option<&str>,
 ) -> Result<ModelSummary, CliError> {
-    let models = all(cli, run).await?;
+    let models = all(session, run).await?;
     let named = |summary: &&ModelSummary| match model {
         Some(text) => {
             !text.is_empty() && summary.model.to_string().starts_with(&text.to_lowercase())
@@ -76,7 +82,7 @@ async fn find(
 }
 
 async fn list(cli: &Cli, output: &Output, run: Option<String>) -> Result<ExitCode, CliError> {
-    let models = all(cli, run).await?;
+    let models = all(Session::open_to_ask(&cli.state).await?, run).await?;
     if output.json {
         output.json(&models)?;
         return Ok(ExitCode::SUCCESS);
@@ -127,6 +133,52 @@ fn show(output: &Output, model: &ModelSummary) -> Result<ExitCode, CliError> {
     output.line(&format!("production {state}{}", if model.pinned { ", pinned" } else { "" }))?;
     output
         .line(&format!("file       {} ({bytes} bytes; do not change it)", model.file.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings a model to an MLflow registry.
+async fn publish(
+    cli: &Cli,
+    output: &Output,
+    model: Option<&str>,
+    url: &str,
+    name: Option<&str>,
+    run: Option<String>,
+) -> Result<ExitCode, CliError> {
+    let registry = Registry::new(url)?;
+    let session = Session::open_to_ask(&cli.state).await?;
+    let (session, response) = session.ask_again(Request::Status { run }).await?;
+    let Response::Status(status) = response else { return Ok(ExitCode::SUCCESS) };
+    let summary = find(session, Some(status.run.to_string()), model).await?;
+    let name = name.unwrap_or(&status.name).to_owned();
+    let publishing = tokio::task::spawn_blocking(move || {
+        let onnx = std::fs::read(&summary.file).map_err(CliError::Io)?;
+        let model = Model {
+            name: &name,
+            workflow: &status.name,
+            run: status.run,
+            digest: summary.model,
+            cycle: summary.cycle,
+            labelled: summary.labelled,
+            acceptance: summary.acceptance.as_ref(),
+            current: summary.current,
+            onnx: &onnx,
+        };
+        let published = registry.publish(&model, SystemClock.now())?;
+        Ok::<_, CliError>((summary.model, published))
+    });
+    let (model, published) = publishing.await.map_err(|join| CliError::Io(join.into()))??;
+    if output.json {
+        output.json(&published)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let known = if published.known { "already " } else { "" };
+    let alias = if published.production { format!(", {ALIAS}") } else { String::new() };
+    let (version, name, registry) = (published.version, published.name, published.registry);
+    let model = model.short();
+    output.line(&format!(
+        "model {model} is {known}version {version} of {name}{alias} in {registry}"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The server is a stub that answers as MLflow 3.17 did; nothing leaves this machine.
 
+use crate::program::{Folder, WRONG, told};
 use gleaner::domain::digest::Digest;
 use gleaner::domain::event::{KpiChecked, KpiStage};
 use gleaner::domain::ids::{CycleNumber, RunId};
@@ -430,4 +431,39 @@ fn a_damaged_file_is_not_published() {
     let told = publish(&stub, &damaged).unwrap_err().to_string();
     assert!(told.contains(&damaged.digest.to_string()) && told.contains("damaged"), "{told}");
     assert_eq!(kept.lock().unwrap().asked.len(), 0);
+}
+
+#[test]
+fn the_command_publishes_what_is_in_production() {
+    let folder = Folder::ended();
+    let (stub, kept) = mlflow(Kept::default());
+    let publish = |arguments: &[&str]| {
+        let mut command = folder.gleaner(&[&["models", "publish"], arguments].concat());
+        command.env_remove("MLFLOW_TRACKING_URI");
+        command
+    };
+    let url = stub.url();
+    let output = publish(&["--mlflow", &url]).output().unwrap();
+    told(&output, 0, &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (digest, file) = folder.production_model();
+    assert!(said.contains("version 1 of small") && said.contains(&digest[..12]), "{said}");
+    assert_eq!(
+        kept.lock().unwrap().artifacts["0/r0/artifacts/model/model.onnx"],
+        std::fs::read(file).unwrap()
+    );
+
+    // The address comes from MLflow's own variable, too; programs get JSON.
+    let again = publish(&["--json"]).env("MLFLOW_TRACKING_URI", &url).output().unwrap();
+    let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!((&again["version"], &again["known"]), (&"1".into(), &true.into()), "{again}");
+    let other = publish(&["--mlflow", &url, "--name", "other", &digest[..8]]).output().unwrap();
+    told(&other, 0, &[]);
+    assert_eq!(kept.lock().unwrap().versions.len(), 2);
+
+    told(&publish(&[]).output().unwrap(), WRONG, &["--mlflow"]);
+    told(&publish(&["--mlflow", "https://x"]).output().unwrap(), WRONG, &["https://x", "proxy"]);
+    told(&publish(&["--mlflow", &url, "ffff0000ffff"]).output().unwrap(), WRONG, &["ffff0000ffff"]);
+    kept.lock().unwrap().broken = Some("registered-models/alias");
+    told(&publish(&["--mlflow", &url]).output().unwrap(), 1, &[&url, "500", "out of cheese"]);
 }
