@@ -6,6 +6,7 @@
 //! | question | file |
 //! |---|---|
 //! | how good is a model, by any metric, and how sure is that? | [`measure()`] |
+//! | how good is it for each class? | [`by_class()`] |
 //! | is one model really better than another? | [`paired`] |
 //! | how good is it, judged by samples that were not chosen evenly? | [`lure`] |
 //! | how many labels does a quality take? | [`learning_curve`] |
@@ -22,6 +23,7 @@
 pub mod agreement;
 mod answers;
 mod bootstrap;
+mod by_class;
 mod classification;
 pub mod drift;
 mod interval;
@@ -33,6 +35,7 @@ mod quantile;
 mod statistic;
 
 pub use answers::meaning;
+pub use by_class::{ClassMeasured, by_class};
 pub use classification::{accuracy, argmax, log_loss, share, sigmoid, softmax};
 pub use interval::wilson;
 pub use measure::{Measured, MetricError, Settings, measure, value};

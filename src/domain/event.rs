@@ -4,6 +4,12 @@
 //! appended, and a changed field is a new version with an upcaster (see [`super::upcast`]). A golden log of each
 //! version lies under `tests/golden/`.
 
+mod answers;
+mod measures;
+
+pub use answers::{LabelsDoubted, Relabel, Relabelled, Voted};
+pub use measures::{BaselineMeasured, ClassKpi, ClassesMeasured, DriftChecked};
+
 use super::canonical;
 use super::digest::Digest;
 use super::ids::{CycleNumber, SampleId};
@@ -452,110 +458,6 @@ pub struct Pinned {
     pub pinned: bool,
     /// Why, for people.
     pub reason: String,
-}
-
-/// Answers of annotators. What they come to is told by [`Annotated`] and [`Relabelled`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Voted {
-    /// The answers, each for a pick of this cycle that waits for its label; no annotator twice on a sample in a run.
-    pub votes: Vec<Annotation>,
-}
-
-/// What became of labels that were known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Relabelled {
-    /// Each label that changed, and each that was asked again and stands.
-    pub labels: Vec<Relabel>,
-}
-
-/// What became of one label.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Relabel {
-    /// Of which sample.
-    pub sample: SampleId,
-    /// What it was.
-    pub before: Label,
-    /// What it is from now on.
-    pub after: Label,
-}
-
-/// Known labels, held against models that had not seen them (cross-validation).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LabelsDoubted {
-    /// How many labels.
-    pub labels: u64,
-    /// Into how many parts they were split; each part was judged by a model that learnt the others.
-    pub folds: u32,
-    /// How many of them look wrong.
-    pub suspects: u64,
-    /// The estimated share of wrong labels, in [0, 1].
-    pub error_rate: f64,
-    /// The artifact with the probabilities: an `.npy` file, a row for each known label in the order of sample ids.
-    pub evidence: Digest,
-}
-
-/// A model that learnt from the randomly drawn labels alone, measured beside the one in production on the same samples.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BaselineMeasured {
-    /// How many labels it learnt from.
-    pub labels: u64,
-    /// What was measured, for example `accuracy`.
-    pub metric: String,
-    /// On how many samples of the validation split.
-    pub n: u64,
-    /// Its value.
-    pub value: f64,
-    /// The value of the model in production.
-    pub production: f64,
-}
-
-/// The samples that came since the production model was trained, held against those before.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DriftChecked {
-    /// The model whose answers were compared.
-    pub model: Digest,
-    /// How many of the samples before were looked at.
-    pub before: u64,
-    /// How many of those that came since.
-    pub arrived: u64,
-    /// The largest distance between both distributions of an answer (Kolmogorov and Smirnov), in [0, 1].
-    pub statistic: f64,
-    /// The probability of such a distance where nothing has changed.
-    pub p: f64,
-    /// The level below which that is a drift: `kpi.drift`.
-    pub level: f64,
-}
-
-impl DriftChecked {
-    /// Whether the new samples are of another kind.
-    #[must_use]
-    pub fn is_drift(&self) -> bool {
-        self.p < self.level
-    }
-}
-
-/// The KPI, class by class; the [`KpiChecked`] that it belongs to is the next one in the log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClassesMeasured {
-    /// What was measured.
-    pub metric: String,
-    /// The model.
-    pub model: Digest,
-    /// The classes on which it can be measured, in order.
-    pub classes: Vec<ClassKpi>,
-}
-
-/// A KPI of one class.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct ClassKpi {
-    /// The class, an index into the run's class list.
-    pub class: u32,
-    /// On how many samples.
-    pub n: u64,
-    /// The value.
-    pub value: f64,
-    /// Its interval.
-    pub interval: Interval,
 }
 
 /// Why a run is over.

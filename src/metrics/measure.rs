@@ -3,6 +3,7 @@
 //! What each metric is made of stands in [`super::statistic`], which names there are in [`crate::domain::metric`].
 
 use super::bootstrap::{RESAMPLES, accelerated, chance, distribution, percentiles};
+use super::by_class::{ClassMeasured, Classes};
 use super::interval::{mean_of_shares, wilson_share};
 use super::statistic::Case;
 use crate::domain::kpi::Interval;
@@ -30,10 +31,8 @@ pub struct Measured {
     /// How many samples, at least 1.
     pub n: u64,
     /// The metric by class, in the order of the classes; `None` for a class on which it cannot be measured, because no
-    /// sample has it (precision: because none is given it). Accuracy and balanced accuracy: the class's recall (in
-    /// multi-label: how often it is judged rightly); F1, precision, recall, intersection over union: the class's own,
-    /// of two classes both; log loss: the mean over the class's labels. Empty for what is not made of classes.
-    pub per_class: Vec<Option<f64>>,
+    /// sample has it (precision: because none is given it). Empty for what is not made of classes.
+    pub per_class: Vec<Option<ClassMeasured>>,
 }
 
 /// Why nothing was measured.
@@ -216,42 +215,74 @@ pub fn measure(
     let sums = case.sums();
     let totals = sums.totals();
     let value = case.value(&totals).ok_or(MetricError::Undefined { metric, n })?;
-    let measured =
-        |interval| Measured { value, interval, n: n as u64, per_class: case.per_class(&totals) };
+    let mut classes = Classes::new(case, &sums, &totals);
     #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
     let by_samples = wilson_share(value, n as f64, confidence);
     if case.is_share_of_samples() {
-        return Ok(measured(by_samples));
+        let per_class = classes.measured(confidence);
+        return Ok(Measured { value, interval: by_samples, n: n as u64, per_class });
     }
 
     let mut resampled = Vec::new();
     let values = distribution(n, RESAMPLES, chance(seed, "bootstrap"), |weights| {
         sums.weighted(weights, &mut resampled);
+        classes.resample(&resampled);
         case.value(&resampled)
     });
-    let range = Interval { low: 0.0, high: metric.most().unwrap_or(f64::MAX) };
-    let spread = percentiles(&values, n, confidence).filter(|found| found.high > found.low);
-    let mut interval = match (spread, metric) {
-        (Some(found), Metric::CalibrationError) => {
-            Interval { low: 2.0 * value - found.high, high: 2.0 * value - found.low }
-        }
-        (Some(found), Metric::LogLoss | Metric::Rmse | Metric::Mae) => {
-            let without: Vec<f64> =
-                sums.all_but_one().filter_map(|sums| case.value(&sums)).collect();
-            accelerated(&values, value, &without, confidence).unwrap_or(found)
-        }
-        (Some(found), _) => found,
-        (None, Metric::Accuracy | Metric::MicroF1) => by_samples,
+    let without = || sums.all_but_one().filter_map(|sums| case.value(&sums)).collect();
+    let found = from_resamples(metric, value, &values, without, n, confidence);
+    let mut interval = match found {
+        Some(found) => found,
+        None if matches!(metric, Metric::Accuracy | Metric::MicroF1) => by_samples,
         // What the classes tell stands in below.
-        (None, _) if case.is_mean_of_classes() => Interval { low: value, high: value },
-        (None, _) => range,
+        None if case.is_mean_of_classes() => Interval { low: value, high: value },
+        None => ANYTHING,
     };
     if case.is_mean_of_classes() {
-        let parts = case.parts(&sums, &totals, spread.is_none(), confidence);
+        let parts = classes.parts(found.is_none(), confidence);
         interval = hull(interval, mean_of_shares(value, &parts));
     }
+    let interval = fitted(metric, value, interval);
+    Ok(Measured { value, interval, n: n as u64, per_class: classes.measured(confidence) })
+}
+
+/// The interval that a measure's `values` on resamples of `n` samples make, ascending; `without` is what it is without
+/// each of the samples in turn. `None` where all resamples agree.
+pub(super) fn from_resamples(
+    metric: Metric,
+    value: f64,
+    values: &[f64],
+    without: impl FnOnce() -> Vec<f64>,
+    n: usize,
+    confidence: f64,
+) -> Option<Interval> {
+    // A hair's breadth is rounding: sums of the same numbers in another order.
+    let found = percentiles(values, n, confidence)
+        .filter(|found| found.high - found.low > 1e-12 * found.high.abs())?;
+    Some(match metric {
+        Metric::CalibrationError => {
+            Interval { low: 2.0 * value - found.high, high: 2.0 * value - found.low }
+        }
+        Metric::LogLoss | Metric::Rmse | Metric::Mae => {
+            accelerated(values, value, &without(), confidence).unwrap_or(found)
+        }
+        Metric::Accuracy
+        | Metric::BalancedAccuracy
+        | Metric::MacroF1
+        | Metric::MicroF1
+        | Metric::Precision(_)
+        | Metric::Recall(_)
+        | Metric::MeanIou => found,
+    })
+}
+
+/// What says nothing of a metric; [`fitted`] makes it the metric's range.
+pub(super) const ANYTHING: Interval = Interval { low: 0.0, high: f64::MAX };
+
+/// The interval, so that it holds the value, within what the metric can be.
+pub(super) fn fitted(metric: Metric, value: f64, interval: Interval) -> Interval {
     let held = hull(interval, Interval { low: value, high: value });
-    Ok(measured(Interval { low: held.low.max(range.low), high: held.high.min(range.high) }))
+    Interval { low: held.low.max(0.0), high: held.high.min(metric.most().unwrap_or(f64::MAX)) }
 }
 
 /// The smallest interval that holds both.

@@ -5,7 +5,7 @@
 
 use super::bootstrap::Sums;
 use super::classification::{argmax, surprise};
-use super::interval::{Part, wilson_share};
+use super::interval::wilson_share;
 use super::measure::MetricError;
 use crate::domain::kpi::Interval;
 use crate::domain::matrix::Matrix;
@@ -116,6 +116,11 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
+    /// What is measured.
+    pub(super) const fn metric(&self) -> Metric {
+        self.metric
+    }
+
     /// How many samples.
     pub(super) const fn len(&self) -> usize {
         self.labels.rows()
@@ -155,36 +160,31 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Whether each sample is plainly right or wrong for a class. A pixel is no sample.
+    pub(super) fn classes_are_shares_of_samples(&self) -> bool {
+        self.task != Task::Segmentation && self.metric.most().is_some()
+    }
+
     /// What the metric needs of each sample.
     pub(super) fn sums(&self) -> Sums {
-        let width = match self.metric {
-            Metric::LogLoss => 2 * self.classes,
-            Metric::CalibrationError => 3 * BINS,
-            Metric::Rmse | Metric::Mae => 2,
+        type Numbers<'a> = fn(&Case<'a>, &[f32], &[f32], &mut [f64]);
+        let (width, add_to): (usize, Numbers<'a>) = match self.metric {
+            Metric::LogLoss => (2 * self.classes, Self::losses),
+            Metric::CalibrationError => (3 * BINS, Self::confidences),
+            Metric::Rmse | Metric::Mae => (2, Self::errors),
             Metric::Accuracy
             | Metric::BalancedAccuracy
             | Metric::MacroF1
             | Metric::MicroF1
             | Metric::Precision(_)
             | Metric::Recall(_)
-            | Metric::MeanIou => 3 * self.classes + 2,
+            | Metric::MeanIou => (3 * self.classes + 2, Self::counts),
         };
         let mut sums = Sums::new(width);
         let mut numbers = vec![0.0; width];
         for (answer, label) in self.answers.iter_rows().zip(self.labels.iter_rows()) {
             numbers.fill(0.0);
-            match self.metric {
-                Metric::LogLoss => self.losses(answer, label, &mut numbers),
-                Metric::CalibrationError => self.confidences(answer, label, &mut numbers),
-                Metric::Rmse | Metric::Mae => self.errors(answer, label, &mut numbers),
-                Metric::Accuracy
-                | Metric::BalancedAccuracy
-                | Metric::MacroF1
-                | Metric::MicroF1
-                | Metric::Precision(_)
-                | Metric::Recall(_)
-                | Metric::MeanIou => self.counts(answer, label, &mut numbers),
-            }
+            add_to(self, answer, label, &mut numbers);
             sums.push(&numbers);
         }
         sums
@@ -217,17 +217,27 @@ impl<'a> Case<'a> {
             }
             return;
         }
+        self.pixels(answer, label, |row, winner, label| {
+            for (class, &p) in row.iter().enumerate() {
+                let given = match threshold {
+                    Some(threshold) => p >= threshold,
+                    None => class == winner,
+                };
+                tell(class, class == label, given);
+            }
+        });
+    }
+
+    /// Tells for each pixel (the whole sample, where there are none) the probabilities of the classes, the class that wins
+    /// and that of the label.
+    fn pixels(&self, answer: &[f32], label: &[f32], mut tell: impl FnMut(&[f32], usize, usize)) {
         let mut row = Vec::with_capacity(self.classes);
         for (pixel, &label) in label.iter().enumerate() {
             row.clear();
             row.extend(answer.iter().skip(pixel).step_by(self.labels.cols()));
             let winner = argmax(&row).and_then(|class| usize::try_from(class).ok());
-            for (class, &p) in row.iter().enumerate() {
-                let given = match threshold {
-                    Some(threshold) => p >= threshold,
-                    None => Some(class) == winner,
-                };
-                tell(class, Some(class) == index(label), given);
+            if let (Some(winner), Some(label)) = (winner, index(label)) {
+                tell(&row, winner, label);
             }
         }
     }
@@ -270,14 +280,9 @@ impl<'a> Case<'a> {
             answer.iter().zip(label).for_each(|(&p, &label)| confident(p, label > 0.5));
             return;
         }
-        let mut row = Vec::with_capacity(self.classes);
-        for (pixel, &label) in label.iter().enumerate() {
-            row.clear();
-            row.extend(answer.iter().skip(pixel).step_by(self.labels.cols()));
-            let winner =
-                argmax(&row).and_then(|class| usize::try_from(class).ok()).unwrap_or_default();
-            confident(row.get(winner).copied().unwrap_or_default(), Some(winner) == index(label));
-        }
+        self.pixels(answer, label, |row, winner, label| {
+            confident(row.get(winner).copied().unwrap_or_default(), winner == label);
+        });
     }
 
     fn errors(&self, answer: &[f32], label: &[f32], numbers: &mut [f64]) {
@@ -312,8 +317,8 @@ impl<'a> Case<'a> {
             | Metric::Precision(_)
             | Metric::Recall(_)
             | Metric::MeanIou => {
-                let mut measured = self.shares(sums).into_iter().flatten().peekable();
-                measured.peek()?;
+                let measured =
+                    self.per_class(sums).into_iter().skip(self.first_counted()).flatten();
                 let (sum, n) = measured.fold((0.0, 0.0), |(sum, n), share| (sum + share, n + 1.0));
                 ratio(sum, n)
             }
@@ -357,13 +362,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The shares that a mean over classes is the mean of.
-    fn shares(&self, sums: &[f64]) -> Vec<Option<f64>> {
-        self.class_counts(sums).skip(self.first_counted()).map(|count| self.share(count)).collect()
-    }
-
     /// Of two classes, precision and recall are those of the second.
-    fn first_counted(&self) -> usize {
+    pub(super) fn first_counted(&self) -> usize {
         let one =
             self.metric.threshold().is_some() && self.task != Task::MultiLabel && self.classes == 2;
         usize::from(one)
@@ -372,7 +372,7 @@ impl<'a> Case<'a> {
     fn share(&self, count: Count) -> Option<f64> {
         match self.metric {
             Metric::MacroF1 | Metric::MicroF1 => count.f1(),
-            Metric::MeanIou => ratio(count.hits, count.union()),
+            Metric::MeanIou => ratio(count.hits, count.labels + count.given - count.hits),
             Metric::Precision(_) => ratio(count.hits, count.given),
             Metric::Accuracy
             | Metric::BalancedAccuracy
@@ -384,72 +384,15 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Each share of a mean over classes with its Wilson interval. What a class's share is of are its samples; pixels
-    /// of one image are no samples, so there it is the images in which the class occurs, and only where `whole_images`
-    /// says that images tell nothing better: else the share itself.
-    pub(super) fn parts(
-        &self,
-        sums: &Sums,
-        totals: &[f64],
-        whole_images: bool,
-        confidence: f64,
-    ) -> Vec<Part> {
-        let images = (self.task == Task::Segmentation).then(|| self.images(sums));
-        let counts = self.class_counts(totals).enumerate().skip(self.first_counted());
-        counts
-            .map(|(class, count)| {
-                let Some(value) = self.share(count) else {
-                    return Part { value: None, interval: Interval { low: 0.0, high: 1.0 } };
-                };
-                let (share, n) = match self.metric {
-                    // F1 is 2 J / (1 + J) of J, the share of hits among all that has or is given the class.
-                    Metric::MacroF1 | Metric::MeanIou => {
-                        (ratio(count.hits, count.union()), count.union())
-                    }
-                    Metric::Precision(_) => (Some(value), count.given),
-                    Metric::Accuracy
-                    | Metric::BalancedAccuracy
-                    | Metric::MicroF1
-                    | Metric::Recall(_)
-                    | Metric::LogLoss
-                    | Metric::CalibrationError
-                    | Metric::Rmse
-                    | Metric::Mae => (Some(value), count.labels),
-                };
-                let n = match &images {
-                    Some(_) if !whole_images => {
-                        return Part {
-                            value: Some(value),
-                            interval: Interval { low: value, high: value },
-                        };
-                    }
-                    Some(images) => images.get(class).copied().unwrap_or_default(),
-                    None => n,
-                };
-                let Interval { low, high } = wilson_share(share.unwrap_or_default(), n, confidence);
-                let turn =
-                    |j: f64| if self.metric == Metric::MacroF1 { 2.0 * j / (1.0 + j) } else { j };
-                let interval = Interval { low: turn(low), high: turn(high) };
-                Part { value: Some(value), interval }
-            })
-            .collect()
-    }
-
-    /// In how many images each class occurs, in the label or in the answer.
-    fn images(&self, sums: &Sums) -> Vec<f64> {
-        let mut images = vec![0.0; self.classes];
-        for sample in sums.samples() {
-            let mut last = None;
-            for class in
-                sample.iter().map(|(index, _)| index / 3).filter(|class| *class < self.classes)
-            {
-                if last != Some(class) {
-                    add(&mut images, class, 1.0);
-                    last = Some(class);
-                }
-            }
-        }
-        images
+    /// Wilson's interval of a class's share that is `value` of `n` samples, each of them right or wrong. F1 is
+    /// `2 J / (1 + J)` of J, the share of hits among all that has or is given the class.
+    #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
+    pub(super) fn wilson(&self, value: f64, n: usize, confidence: f64) -> Interval {
+        let is_f1 = matches!(self.metric, Metric::MacroF1 | Metric::MicroF1);
+        let share = if is_f1 { value / (2.0 - value) } else { value };
+        let Interval { low, high } = wilson_share(share, n as f64, confidence);
+        let turn = |share: f64| if is_f1 { 2.0 * share / (1.0 + share) } else { share };
+        Interval { low: turn(low), high: turn(high) }
     }
 
     fn class_counts(&self, sums: &[f64]) -> impl Iterator<Item = Count> {
@@ -461,10 +404,6 @@ impl<'a> Case<'a> {
 }
 
 impl Count {
-    fn union(self) -> f64 {
-        self.labels + self.given - self.hits
-    }
-
     fn f1(self) -> Option<f64> {
         ratio(2.0 * self.hits, self.labels + self.given)
     }

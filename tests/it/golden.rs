@@ -263,6 +263,7 @@ fn an_event_names_the_artifacts_that_it_needs() {
         ("BatchSelected", "scores"),
         ("Trained", "checkpoint"),
         ("Annotated", "mask"),
+        ("LabelsDoubted", "probabilities"),
     ];
     assert_eq!(named, expected.map(|(event, what)| (event, Digest::of(what.as_bytes()))));
 }

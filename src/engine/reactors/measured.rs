@@ -6,6 +6,7 @@ use crate::domain::chance::Chance;
 use crate::domain::command::Measurement;
 use crate::domain::definition::{Direction, GateEstimator};
 use crate::domain::digest::Digest;
+use crate::domain::event::ClassKpi;
 use crate::domain::ids::CycleNumber;
 use crate::domain::kpi::Interval;
 use crate::domain::matrix::Matrix;
@@ -13,7 +14,7 @@ use crate::domain::metric::Metric;
 use crate::domain::state::Draws;
 use crate::engine::reactor::{Step, StepError};
 use crate::metrics::lure::{self, Batch};
-use crate::metrics::{self, MetricError, Settings};
+use crate::metrics::{self, ClassMeasured, MetricError, Settings};
 use std::collections::BTreeMap;
 
 /// What a model makes of samples: probabilities or values, a row each.
@@ -46,7 +47,7 @@ pub(super) fn kpi(
         let (task, classes) = (step.definition.run.task, step.pool.classes().len());
         let settings = settings(step, kpi.confidence, "interval of the KPI");
         match metrics::measure(kpi.metric, task, classes, &answers, &known.numbers, settings) {
-            Ok(measured) => (measured.value, measured.interval, Vec::new()),
+            Ok(measured) => (measured.value, measured.interval, by_class(&measured.per_class)),
             Err(MetricError::Undefined { .. }) => nothing(),
             Err(error) => return Err(StepError::permanent(error)),
         }
@@ -74,6 +75,18 @@ fn measurement(
         interval,
         by_class: Vec::new(),
     }
+}
+
+/// What was found of each class on which something can be.
+fn by_class(found: &[Option<ClassMeasured>]) -> Vec<ClassKpi> {
+    let found = (0..).zip(found).filter_map(|(class, found)| Some((class, (*found)?)));
+    let kpi = |(class, found): (u32, ClassMeasured)| ClassKpi {
+        class,
+        n: found.n,
+        value: found.value,
+        interval: found.interval,
+    };
+    found.map(kpi).collect()
 }
 
 /// All that a metric can be.

@@ -122,18 +122,13 @@ fn barred(step: &Step, model: Digest, validation: &Known) -> Result<Option<Strin
     }
     if let Some(least) = spec.class_floor {
         let (task, classes) = (step.definition.run.task, step.pool.classes().len());
-        let settings = settings(step, spec.confidence, "interval of recalls");
         let answers = answers(step, model, &validation.rows)?;
         let recall = Metric::Recall(0.5);
         let metric = if task == Task::MultiLabel { recall } else { Metric::BalancedAccuracy };
-        let measured =
-            metrics::measure(metric, task, classes, &answers, &validation.numbers, settings)
-                .map_err(StepError::permanent)?;
-        let lowest = measured
-            .per_class
-            .iter()
-            .enumerate()
-            .filter_map(|(class, found)| Some((class, (*found)?)));
+        let recalls = metrics::by_class(metric, task, classes, &answers, &validation.numbers)
+            .map_err(StepError::permanent)?;
+        let lowest =
+            recalls.iter().enumerate().filter_map(|(class, found)| Some((class, (*found)?)));
         if let Some((class, found)) = lowest.min_by(|(_, a), (_, b)| a.total_cmp(b))
             && found < least
         {

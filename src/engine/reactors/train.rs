@@ -363,3 +363,6 @@ fn difference(checkpoint: &TrainedCheckpoint, served: &Predictions) -> Result<f6
     }
     Ok(difference)
 }
+
+#[cfg(test)]
+mod tests;
