@@ -16,6 +16,8 @@
 //! | `feasible` | whether a workflow can run as it stands, before anything is recorded |
 //! | `live_run` | a run in memory, folded from its log |
 //! | [`status`], [`notice`] | what is seen from outside |
+//! | [`forecast`], [`savings`], [`label_report`] | what a run's history says of its future, of random selection, of its labels |
+//! | `published`, `unfinished` | the production model's file; trainings that were cut off |
 //! | [`clock`] | the door for time and ids |
 
 mod builder;
@@ -260,7 +262,13 @@ impl Engine {
     pub async fn labels(&self, run: RunId) -> Result<LabelReport, EngineError> {
         let live = self.inner.live(run).await?;
         let run = live.lock().await.run.clone();
-        blocking(move || LabelReport::of(&run)).await.map_err(EngineError::from)
+        let artifacts = self.inner.artifacts.clone();
+        blocking(move || {
+            let doubted = run.history.iter().rev().find_map(|line| line.doubted.as_ref());
+            let evidence = doubted.map(|doubted| artifacts.get(&doubted.evidence)).transpose()?;
+            Ok(LabelReport::of(&run, evidence.as_deref())?)
+        })
+        .await
     }
 
     /// The file that always is the production model of a run, once there is one; see [`Engine::roll_back`].

@@ -5,11 +5,14 @@ use super::error::CliError;
 use super::output::{Output, Style};
 use super::session::Session;
 use crate::control::{Request, Response};
-use crate::engine::label_report::LabelReport;
+use crate::engine::label_report::{LabelReport, PairReport, SuspectLabel};
 use std::process::ExitCode;
 
-/// More disputed labels than this are counted, not listed; `--json` has all.
+/// No more suspect or disputed labels are listed; `--json` has all.
 const LISTED_MAX: usize = 20;
+
+/// The pairs that agree least; `--json` has all.
+const PAIRS_MAX: usize = 5;
 
 pub(super) async fn labels(
     cli: &Cli,
@@ -28,11 +31,14 @@ fn show(output: &Output, report: &LabelReport) -> Result<(), CliError> {
     output.line(&format!("labels     {labelled}, by {answers} answers; {relabelled} changed"))?;
     if let Some(doubted) = &report.doubted {
         output.line(&format!(
-            "doubted    {} of {} look wrong to models that had not seen them; about {:.1} % are",
-            doubted.suspects,
-            doubted.labels,
-            doubted.error_rate * 100.0
+            "doubted    {} of {} look wrong to models that had not seen them; few labels make poor judges",
+            doubted.suspects, doubted.labels
         ))?;
+    }
+    for suspect in report.suspects.iter().take(LISTED_MAX) {
+        let SuspectLabel { sample, label, likely, probability } = suspect;
+        output
+            .line(&format!("{sample} is {label}, {likely} is likelier (p = {probability:.3})"))?;
     }
     if report.annotators.is_empty() {
         return Ok(());
@@ -43,7 +49,9 @@ fn show(output: &Output, report: &LabelReport) -> Result<(), CliError> {
     for of in &report.annotators {
         output.line(&format!("{:<24} {:>8} {:>9}", of.name, of.answers, number(of.accuracy)))?;
     }
-    for pair in report.pairs.iter().filter(|_| report.annotators.len() > 2) {
+    let mut pairs: Vec<&PairReport> = report.pairs.iter().collect();
+    pairs.sort_by(|a, b| a.kappa.unwrap_or(1.0).total_cmp(&b.kappa.unwrap_or(1.0)));
+    for pair in pairs.into_iter().take(PAIRS_MAX).filter(|_| report.annotators.len() > 2) {
         let (first, second, samples) = (&pair.first, &pair.second, pair.samples);
         let kappa = number(pair.kappa);
         output.line(&format!("kappa {kappa} between {first} and {second} ({samples} samples)"))?;

@@ -143,10 +143,8 @@ fn sentence(event: &Event) -> String {
             format!("{changed} labels changed, {} stand", all.len() - changed)
         }
         Event::LabelsDoubted(doubted) => format!(
-            "{} of {} labels look wrong to models that had not seen them, about {:.1} % are",
-            doubted.suspects,
-            doubted.labels,
-            doubted.error_rate * 100.0
+            "{} of {} labels look wrong to models that had not seen them",
+            doubted.suspects, doubted.labels
         ),
         Event::BaselineMeasured(baseline) => format!(
             "{} {:.4} by the {} random labels alone, {:.4} in production",

@@ -324,7 +324,7 @@ fn saved(savings: &Savings) -> String {
                 found.labels.ceil()
             )
         }
-        Err(why) => format!("savings    cannot tell yet: {why}"),
+        Err(why) => format!("savings    of random selection nothing can be told yet: {why}"),
     }
 }
 

@@ -3,11 +3,14 @@
 use crate::annotation::agreement::{cohen, fleiss};
 use crate::annotation::dawid_skene::{Consensus, Settings, dawid_skene};
 use crate::annotation::error::QualityError;
+use crate::annotation::suspicious::{Ranking, confident};
 use crate::annotation::votes::{Vote, Votes};
 use crate::domain::event::LabelsDoubted;
 use crate::domain::ids::SampleId;
 use crate::domain::label::Label;
-use crate::domain::state::Run;
+use crate::domain::matrix::Matrix;
+use crate::domain::npy;
+use crate::domain::state::{Known, Run};
 use serde::{Deserialize, Serialize};
 
 /// The labels of a run, as `gleaner labels --json` prints them.
@@ -29,6 +32,22 @@ pub struct LabelReport {
     pub disputed: Vec<DisputedLabel>,
     /// How labels looked to models that had not seen them, the last time that was asked.
     pub doubted: Option<LabelsDoubted>,
+    /// Labels that look wrong, by what those models said, the most doubtful first. What was asked again since and stands is
+    /// still among them.
+    pub suspects: Vec<SuspectLabel>,
+}
+
+/// A label that models which had not seen it would not have given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SuspectLabel {
+    /// Of which sample.
+    pub sample: SampleId,
+    /// What it is held to be.
+    pub label: String,
+    /// What the models make of it.
+    pub likely: String,
+    /// How probable they find the label, in [0, 1].
+    pub probability: f64,
 }
 
 /// One annotator.
@@ -67,12 +86,22 @@ pub struct DisputedLabel {
     pub answers: Vec<(String, String)>,
 }
 
+/// The numbers of an `.npy` file as [`LabelsDoubted::evidence`] is one.
+fn matrix(bytes: &[u8]) -> Option<Matrix> {
+    let header = npy::parse(bytes).ok()?;
+    let [rows, cols] = header.shape[..] else { return None };
+    let (values, rest) = bytes.get(header.offset..)?.as_chunks::<4>();
+    let values = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
+    (rest.is_empty() && header.descr == "<f4").then(|| Matrix::new(rows, cols, values)).flatten()
+}
+
 impl LabelReport {
-    /// The report on a run. Takes time in proportion to the answers, and for pairs to the square of the annotators.
+    /// The report on a run; `evidence` are the bytes of the artifact that its last doubts name. Takes time in proportion to
+    /// the answers, and for pairs to the square of the annotators.
     ///
     /// # Errors
-    /// [`QualityError::Classes`] for a run without two classes that has votes, which none has.
-    pub fn of(run: &Run) -> Result<Self, QualityError> {
+    /// [`QualityError`] for answers or evidence that are none.
+    pub fn of(run: &Run, evidence: Option<&[u8]>) -> Result<Self, QualityError> {
         let names = run.started.as_ref().map_or(&[][..], |started| started.classes.as_slice());
         let name = |label: Label| match label {
             Label::Class(class) => names.get(class as usize).cloned().unwrap_or_default(),
@@ -87,7 +116,29 @@ impl LabelReport {
             pairs: Vec::new(),
             disputed: Vec::new(),
             doubted: run.history.iter().rev().find_map(|line| line.doubted.clone()),
+            suspects: Vec::new(),
         };
+        if let Some(probabilities) = evidence.and_then(matrix) {
+            let doubted = run.history.iter().rev().find(|line| line.doubted.is_some());
+            let judged = |known: &&Known| doubted.is_some_and(|line| known.cycle < line.cycle);
+            let class = |known: &Known| match known.label {
+                Label::Class(class) => class,
+                Label::Classes(_) | Label::Value(_) | Label::Mask(_) => 0,
+            };
+            let labels: Vec<(&SampleId, u32)> = run
+                .labels
+                .iter()
+                .filter(|(_, known)| judged(known))
+                .map(|(sample, known)| (sample, class(known)))
+                .collect();
+            let noise = confident(&labels, &probabilities)?;
+            report.suspects.extend(noise.ranked(Ranking::Margin).iter().map(|of| SuspectLabel {
+                sample: of.sample.clone(),
+                label: name(Label::Class(of.given)),
+                likely: name(Label::Class(of.likely)),
+                probability: of.self_confidence,
+            }));
+        }
         if run.votes.is_empty() {
             return Ok(report);
         }

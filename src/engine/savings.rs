@@ -38,7 +38,9 @@ pub fn savings(status: &RunStatus) -> Option<Savings> {
         .collect();
     let settings = Settings { confidence: 0.9, seed: status.seed };
     let curve = Curve::fit(&points, metric.direction());
-    let random = curve.and_then(|curve| curve.labels_to(last.production, settings));
+    // As exactly as it was measured, and no more: errors quote it.
+    let quality = (last.production * 1e4).round() / 1e4;
+    let random = curve.and_then(|curve| curve.labels_to(quality, settings));
     Some(Savings { metric: last.metric.clone(), quality: last.production, bought, random })
 }
 

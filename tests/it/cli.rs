@@ -50,6 +50,7 @@ fn a_finished_run_can_be_read_by_people_and_programs() {
         "Annotated",
         "Trained",
         "ModelSelected",
+        "ClassesMeasured",
         "KpiChecked",
         "CycleEnded",
     ];
@@ -58,7 +59,7 @@ fn a_finished_run_can_be_read_by_people_and_programs() {
     let second = [before, &["ModelsCompared"], after].concat();
     assert_eq!(names, [&["RunStarted"][..], &cycle, &second, &["RunEnded"]].concat());
     let second = ask(&folder, &["log", "--cycle", "2"]);
-    assert_eq!(second.lines().count(), 9, "{second}");
+    assert_eq!(second.lines().count(), 10, "{second}");
     assert!(second.contains("BatchSelected") && second.contains("by margin"), "{second}");
     told(&folder.gleaner(&["log", "--follow"]).output().unwrap(), 0, &["nothing follows"]);
 }

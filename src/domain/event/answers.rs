@@ -40,7 +40,8 @@ pub struct LabelsDoubted {
     pub folds: u32,
     /// How many of them look wrong.
     pub suspects: u64,
-    /// The estimated share of wrong labels, in [0, 1].
+    /// The share of wrong labels that confident learning estimates, in [0, 1]; too high where labels are few and the models
+    /// that judge them poor.
     pub error_rate: f64,
     /// The artifact with the probabilities: an `.npy` file, a row for each known label in the order of sample ids.
     pub evidence: Digest,

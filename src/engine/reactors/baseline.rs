@@ -1,7 +1,7 @@
 //! What the randomly drawn labels alone would have given: one point of the curve that tells what selection saves.
 
-use super::labels::{Known, bought};
-use super::measured::{Criterion, answers};
+use super::labels::bought;
+use super::measured::{Criterion, Validation};
 use super::train::{Samples, backbone, train_aside};
 use crate::domain::definition::ColdStart;
 use crate::domain::digest::Digest;
@@ -19,9 +19,10 @@ const LABELS_LEAST: usize = 2;
 pub(super) fn baseline(
     step: &Step,
     production: Digest,
-    validation: &Known,
+    validation: &Validation<'_>,
 ) -> Result<Option<BaselineMeasured>, StepError> {
-    if !step.definition.kpi.savings || validation.rows.is_empty() {
+    let known = &validation.known;
+    if !step.definition.kpi.savings || known.rows.is_empty() {
         return Ok(None);
     }
     let first_is_random = matches!(step.definition.selector.cold_start, ColdStart::Random(_));
@@ -36,7 +37,7 @@ pub(super) fn baseline(
     let labels = random.rows.len() as u64;
     let mut backbone = backbone(step)?;
     let random = Samples::of(step, random, backbone.as_mut())?;
-    let held_out = Samples::of(step, validation.clone(), backbone.as_mut())?;
+    let held_out = Samples::of(step, known.clone(), backbone.as_mut())?;
     let trainer = &step.definition.trainer;
     let trained =
         train_aside(step, "comparison with random selection", trainer, &random, &held_out)?;
@@ -46,7 +47,7 @@ pub(super) fn baseline(
     let mut best: Option<(f64, Matrix)> = None;
     for checkpoint in &trained {
         let answers = metrics::meaning(task, classes, &checkpoint.validation_answers);
-        let value = criterion.value(step, &answers, validation)?;
+        let value = criterion.value(step, &answers, known)?;
         let is_better =
             best.as_ref().is_none_or(|(known, _)| criterion.direction().gain(value, *known) > 0.0);
         if is_better {
@@ -55,12 +56,11 @@ pub(super) fn baseline(
     }
     let Some((_, random)) = best else { return Ok(None) };
     let kpi = Criterion::by(step.definition.kpi.metric);
-    let in_production = answers(step, production, &validation.rows)?;
     Ok(Some(BaselineMeasured {
         labels,
         metric: kpi.metric().to_string(),
-        n: validation.rows.len() as u64,
-        value: kpi.value(step, &random, validation)?,
-        production: kpi.value(step, &in_production, validation)?,
+        n: known.rows.len() as u64,
+        value: kpi.value(step, &random, known)?,
+        production: kpi.value(step, &*validation.answers(production)?, known)?,
     }))
 }

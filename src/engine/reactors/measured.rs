@@ -1,6 +1,6 @@
 //! Models, measured: what a model answers for samples whose labels are known, and what metrics make of it.
 
-use super::labels::Known;
+use super::labels::{Known, held_out};
 use super::scoring::score;
 use crate::domain::chance::Chance;
 use crate::domain::command::Measurement;
@@ -15,12 +15,47 @@ use crate::domain::state::Draws;
 use crate::engine::reactor::{Step, StepError};
 use crate::metrics::lure::{self, Batch};
 use crate::metrics::{self, ClassMeasured, MetricError, Settings};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What a model makes of samples: probabilities or values, a row each.
 pub(super) fn answers(step: &Step, model: Digest, rows: &[usize]) -> Result<Matrix, StepError> {
     let predictions = score(step, model, rows)?;
     Ok(predictions.meaning(step.definition.run.task, step.pool.classes().len()))
+}
+
+/// What models make of the validation split. Each goes over it once.
+pub(super) struct Validation<'a> {
+    step: &'a Step,
+    /// The samples.
+    pub(super) known: Known,
+    answered: RefCell<BTreeMap<Digest, Rc<Matrix>>>,
+}
+
+impl<'a> Validation<'a> {
+    pub(super) fn of(step: &'a Step) -> Result<Self, StepError> {
+        let known = held_out(step, &step.pool.split().validation)?;
+        Ok(Self { step, known, answered: RefCell::default() })
+    }
+
+    /// The answers of a model, a row a sample.
+    pub(super) fn answers(&self, model: Digest) -> Result<Rc<Matrix>, StepError> {
+        if let Some(answers) = self.answered.borrow().get(&model) {
+            return Ok(Rc::clone(answers));
+        }
+        let fresh = Rc::new(answers(self.step, model, &self.known.rows)?);
+        self.answered.borrow_mut().insert(model, Rc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    /// The workflow's KPI of a model.
+    pub(super) fn kpi(&self, model: Digest) -> Result<Measurement, StepError> {
+        if self.known.rows.is_empty() {
+            return kpi(self.step, model, "validation", &self.known);
+        }
+        kpi_of_answers(self.step, model, "validation", &self.known, &*self.answers(model)?)
+    }
 }
 
 /// The confidence of intervals, and where the chance of their resampling comes from.
@@ -37,23 +72,35 @@ pub(super) fn kpi(
     estimator: &'static str,
     known: &Known,
 ) -> Result<Measurement, StepError> {
-    let kpi = &step.definition.kpi;
-    // Nothing is known then: whatever the target, it is neither met nor missed.
-    let nothing = || (0.0, range(kpi.metric), Vec::new());
-    let (value, interval, by_class) = if known.rows.is_empty() {
-        nothing()
-    } else {
-        let answers = answers(step, model, &known.rows)?;
-        let (task, classes) = (step.definition.run.task, step.pool.classes().len());
-        let settings = settings(step, kpi.confidence, "interval of the KPI");
-        match metrics::measure(kpi.metric, task, classes, &answers, &known.numbers, settings) {
-            Ok(measured) => (measured.value, measured.interval, by_class(&measured.per_class)),
-            Err(MetricError::Undefined { .. }) => nothing(),
-            Err(error) => return Err(StepError::permanent(error)),
-        }
-    };
-    let n = known.rows.len() as u64;
-    Ok(Measurement { by_class, ..measurement(step, model, estimator, n, value, interval) })
+    if known.rows.is_empty() {
+        return Ok(unknown(step, model, estimator, 0));
+    }
+    kpi_of_answers(step, model, estimator, known, &answers(step, model, &known.rows)?)
+}
+
+fn kpi_of_answers(
+    step: &Step,
+    model: Digest,
+    estimator: &'static str,
+    known: &Known,
+    answers: &Matrix,
+) -> Result<Measurement, StepError> {
+    let (kpi, n) = (&step.definition.kpi, known.rows.len() as u64);
+    let (task, classes) = (step.definition.run.task, step.pool.classes().len());
+    let settings = settings(step, kpi.confidence, "interval of the KPI");
+    match metrics::measure(kpi.metric, task, classes, answers, &known.numbers, settings) {
+        Ok(found) => Ok(Measurement {
+            by_class: by_class(&found.per_class),
+            ..measurement(step, model, estimator, n, found.value, found.interval)
+        }),
+        Err(MetricError::Undefined { .. }) => Ok(unknown(step, model, estimator, n)),
+        Err(error) => Err(StepError::permanent(error)),
+    }
+}
+
+/// The measurement that tells nothing: whatever the target, it is neither met nor missed.
+fn unknown(step: &Step, model: Digest, estimator: &'static str, n: u64) -> Measurement {
+    measurement(step, model, estimator, n, 0.0, range(step.definition.kpi.metric))
 }
 
 /// A measurement of the workflow's KPI, made now.

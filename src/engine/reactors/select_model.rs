@@ -1,14 +1,13 @@
 //! Choosing what goes to production, and measuring it.
 
 use super::baseline::baseline;
-use super::labels::{Known, held_out};
-use super::measured::{ALWAYS, Criterion, answers, kpi, settings};
+use super::labels::held_out;
+use super::measured::{ALWAYS, Criterion, Validation, answers, kpi, settings};
 use super::scoring::load;
 use crate::domain::chance::Chance;
 use crate::domain::command::Command;
 use crate::domain::digest::Digest;
 use crate::domain::event::ModelsCompared;
-use crate::domain::matrix::Matrix;
 use crate::domain::metric::Metric;
 use crate::domain::state::Phase;
 use crate::domain::task::Task;
@@ -34,7 +33,7 @@ impl Reactor for SelectModel {
             return Err(StepError::permanent("there are no checkpoints to choose from"));
         };
         let spec = &step.definition.model_selector;
-        let validation = held_out(step, &step.pool.split().validation)?;
+        let validation = Validation::of(step)?;
         let challengers: Vec<Contender> = checkpoints
             .iter()
             .map(|saved| contender(step, saved.model, &saved.metrics, &validation))
@@ -62,7 +61,7 @@ impl Reactor for SelectModel {
         let model = production.unwrap_or(selected.winner);
         let split = step.pool.split();
         let acceptance = if split.test.is_empty() {
-            kpi(step, model, "validation", &validation)?
+            validation.kpi(model)?
         } else {
             kpi(step, model, "test", &held_out(step, &split.test)?)?
         };
@@ -76,21 +75,12 @@ fn contender(
     step: &Step,
     model: Digest,
     saved: &BTreeMap<String, f64>,
-    validation: &Known,
+    validation: &Validation<'_>,
 ) -> Result<Contender, StepError> {
     let spec = &step.definition.model_selector;
-    let mut answered: Option<Matrix> = None;
-    let mut value = |name: &str| -> Result<f64, StepError> {
-        if let Some(value) = saved.get(name) {
-            return Ok(*value);
-        }
-        let answers = match answered.take() {
-            Some(answers) => answers,
-            None => answers(step, model, &validation.rows)?,
-        };
-        let value = Criterion::of(name)?.value(step, &answers, validation)?;
-        answered = Some(answers);
-        Ok(value)
+    let value = |name: &str| match saved.get(name) {
+        Some(value) => Ok(*value),
+        None => Criterion::of(name)?.value(step, &*validation.answers(model)?, &validation.known),
     };
     let by_criterion = value(&spec.criterion)?;
     let tie_break = match &spec.tie_break {
@@ -102,7 +92,11 @@ fn contender(
 }
 
 /// Which of the workflow's limits a model does not keep to.
-fn barred(step: &Step, model: Digest, validation: &Known) -> Result<Option<String>, StepError> {
+fn barred(
+    step: &Step,
+    model: Digest,
+    validation: &Validation<'_>,
+) -> Result<Option<String>, StepError> {
     let spec = &step.definition.model_selector;
     if let Some(most) = spec.max_bytes {
         let bytes = step.artifacts.get(&model)?.len() as u64;
@@ -122,10 +116,10 @@ fn barred(step: &Step, model: Digest, validation: &Known) -> Result<Option<Strin
     }
     if let Some(least) = spec.class_floor {
         let (task, classes) = (step.definition.run.task, step.pool.classes().len());
-        let answers = answers(step, model, &validation.rows)?;
+        let (answers, labels) = (validation.answers(model)?, &validation.known.numbers);
         let recall = Metric::Recall(0.5);
         let metric = if task == Task::MultiLabel { recall } else { Metric::BalancedAccuracy };
-        let recalls = metrics::by_class(metric, task, classes, &answers, &validation.numbers)
+        let recalls = metrics::by_class(metric, task, classes, &answers, labels)
             .map_err(StepError::permanent)?;
         let lowest =
             recalls.iter().enumerate().filter_map(|(class, found)| Some((class, (*found)?)));
@@ -168,7 +162,7 @@ fn compare(
     step: &Step,
     champion: Digest,
     challenger: Digest,
-    validation: &Known,
+    validation: &Validation<'_>,
 ) -> Result<ModelsCompared, StepError> {
     let spec = &step.definition.model_selector;
     let (task, classes) = (step.definition.run.task, step.pool.classes().len());
@@ -177,9 +171,9 @@ fn compare(
         criterion.metric(),
         task,
         classes,
-        &answers(step, challenger, &validation.rows)?,
-        &answers(step, champion, &validation.rows)?,
-        &validation.numbers,
+        &*validation.answers(challenger)?,
+        &*validation.answers(champion)?,
+        &validation.known.numbers,
         settings(step, spec.confidence, "comparison of models"),
     )
     .map_err(StepError::permanent)?;
