@@ -31,6 +31,7 @@ mod repair;
 mod samples;
 mod selection;
 mod selftest;
+mod shipped;
 mod simulate;
 mod sled_store;
 mod support;
