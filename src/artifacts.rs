@@ -7,7 +7,7 @@ use crate::domain::digest::{Digest, Hasher};
 use crate::faults::Faults;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::NamedTempFile;
@@ -20,6 +20,9 @@ pub struct Artifacts {
     root: Arc<Path>,
     faults: Faults,
 }
+
+/// How many bytes are looked at at a time.
+const PIECE: usize = 256 * 1024;
 
 /// Why an artifact could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,13 @@ impl Artifacts {
         Self::open_with(dir, Faults::none())
     }
 
+    /// A folder as it is, to be read: nothing is created, removed or changed.
+    #[must_use]
+    pub fn as_they_are(dir: impl Into<PathBuf>) -> Self {
+        let root: PathBuf = dir.into();
+        Self { root: root.into(), faults: Faults::none() }
+    }
+
     /// As [`Artifacts::open`], on a disk that may be made to fail.
     pub(crate) fn open_with(
         dir: impl Into<PathBuf>,
@@ -145,23 +155,50 @@ impl Artifacts {
     /// [`ArtifactError::Missing`], [`ArtifactError::Damaged`], [`ArtifactError::Link`], or [`ArtifactError::Io`] if reading
     /// fails.
     pub fn get(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
-        let path = self.path(digest);
-        if let Some(link) = path.parent().into_iter().chain([path.as_path()]).find(|at| is_link(at))
-        {
-            return Err(ArtifactError::Link { path: link.to_path_buf() });
+        let (path, mut file) = self.file(digest)?;
+        let mut bytes = Vec::new();
+        if let Err(source) = file.read_to_end(&mut bytes) {
+            return Err(ArtifactError::Io { operation: "read", path, source });
         }
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(ArtifactError::Missing { path });
-            }
-            Err(source) => return Err(ArtifactError::Io { operation: "read", path, source }),
-        };
         let actual = Digest::of(&bytes);
         if actual != *digest {
             return Err(ArtifactError::Damaged { path, actual });
         }
         Ok(bytes)
+    }
+
+    /// Whether the bytes of that digest are there and sound; they need not fit in memory.
+    ///
+    /// # Errors
+    /// As [`Artifacts::get`].
+    pub fn check(&self, digest: &Digest) -> Result<(), ArtifactError> {
+        let (path, mut file) = self.file(digest)?;
+        let (mut hasher, mut piece) = (Hasher::default(), vec![0; PIECE]);
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => hasher.update(piece.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(source) => return Err(ArtifactError::Io { operation: "read", path, source }),
+            }
+        }
+        let actual = hasher.finish();
+        if actual == *digest { Ok(()) } else { Err(ArtifactError::Damaged { path, actual }) }
+    }
+
+    fn file(&self, digest: &Digest) -> Result<(PathBuf, File), ArtifactError> {
+        let path = self.path(digest);
+        if let Some(link) = path.parent().into_iter().chain([path.as_path()]).find(|at| is_link(at))
+        {
+            return Err(ArtifactError::Link { path: link.to_path_buf() });
+        }
+        match File::open(&path) {
+            Ok(file) => Ok((path, file)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(ArtifactError::Missing { path })
+            }
+            Err(source) => Err(ArtifactError::Io { operation: "read", path, source }),
+        }
     }
 
     /// Where the bytes of that digest are, or would be.

@@ -28,6 +28,7 @@ mod session;
 mod simulate;
 mod status;
 mod validate;
+mod verify;
 
 use crate::control::{Request, Response};
 use clap::{Args, Parser, Subcommand};
@@ -139,6 +140,11 @@ enum Command {
         workflow: PathBuf,
         #[command(flatten)]
         overrides: Overrides,
+    },
+    /// Hold every event, pick, label and file against each other; write nothing.
+    Verify {
+        /// The run, or the beginning of its id [default: all].
+        run: Option<String>,
     },
     /// Compare strategies on a fully labelled pool: same workflow, many seeds, learning curves.
     Simulate(simulate::Arguments),
@@ -340,6 +346,7 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Validate { workflow, overrides } => {
             validate::validate(output, workflow, &overrides.all())
         }
+        Command::Verify { run } => verify::verify(cli, output, run.as_deref()).await,
         Command::Simulate(arguments) => simulate::simulate(output, arguments).await,
         Command::Doctor => doctor::doctor(output),
         Command::Runtime { action: RuntimeAction::Install { gpu } } => {

@@ -60,6 +60,7 @@
 //! | which checkpoint goes to production | [`model_selector`] |
 //! | metrics, intervals, comparisons, learning curves | [`metrics`] |
 //! | production models in an MLflow registry | [`mlflow`] |
+//! | whether the record is whole, and what it proves | [`audit`] |
 //! | strategies side by side on a labelled pool | [`simulate`] |
 //! | whether this disk keeps what is acknowledged | [`selftest`] |
 //! | the command line, and the second terminal | [`cli`], [`control`] |
@@ -69,6 +70,7 @@
 
 pub mod annotation;
 pub mod artifacts;
+pub mod audit;
 pub mod cli;
 pub mod control;
 pub mod data_selector;

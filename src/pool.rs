@@ -44,6 +44,7 @@ mod targets;
 mod text;
 
 pub use error::PoolError;
+pub use manifest::Listing;
 pub use source::Skipped;
 pub use split::Split;
 

@@ -15,7 +15,9 @@ use super::ids::Ids;
 use super::labels::Labels;
 use super::source::{Source, pieces, rows_of};
 use crate::domain::digest::{Digest, Hasher};
+use crate::domain::ids::SampleId;
 use crate::domain::rows::{RowsError, Runs};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 
@@ -215,6 +217,56 @@ impl Manifest<'_> {
             format!("a sample of {} to {} is missing or another now", id(from), id(last))
         });
         Ok((Runs::all_but(count, []), what))
+    }
+}
+
+/// Which samples a manifest lists, for those who have no pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    samples: Samples,
+}
+
+/// The samples of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Samples {
+    /// By their ids.
+    Listed(HashSet<String>),
+    /// With generated ids, which the manifest does not list.
+    Generated,
+}
+
+impl Listing {
+    /// What the bytes of a manifest list; `None` where they are none.
+    #[must_use]
+    pub fn read(manifest: &[u8]) -> Option<Self> {
+        let mut bytes = Bytes(manifest);
+        let in_blocks = match bytes.take(LISTED.len())? {
+            LISTED => false,
+            BLOCKS => true,
+            _ => return None,
+        };
+        let (_, _, count) = bytes.header()?;
+        if in_blocks {
+            return Some(Self { samples: Samples::Generated });
+        }
+        let mut ids = HashSet::new();
+        for _ in 0..count {
+            ids.insert(bytes.text()?.to_owned());
+            bytes.digest()?;
+        }
+        Some(Self { samples: Samples::Listed(ids) })
+    }
+
+    /// Whether it lists this sample; of a manifest in blocks, whether the id looks like one of those that are generated.
+    #[must_use]
+    pub fn holds(&self, sample: &SampleId) -> bool {
+        match &self.samples {
+            Samples::Listed(ids) => ids.contains(sample.as_str()),
+            Samples::Generated => sample
+                .as_str()
+                .rsplit_once('-')
+                .is_some_and(|(_, number)| number.parse::<usize>().is_ok()),
+        }
     }
 }
 

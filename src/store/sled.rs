@@ -6,12 +6,14 @@
 //! | what do the small files beside the log say? | `marks` |
 //! | what makes a sled database durable, and its damage an error? | `disk` |
 //! | who writes, and how are commits grouped? | `writer` |
+//! | how is it read without writing to it? | `copy` |
 //! | what can be saved of a damaged one? | [`repair`], `store/salvage.rs` |
 //!
 //! The rules about commits and jobs are not here but in `store/ledger.rs`, shared with the other backends.
 //!
 //! A state directory holds `log/` (sled), `artifacts/`, `lock`, `format` and `acknowledged`.
 
+mod copy;
 mod disk;
 pub(super) mod marks;
 pub mod repair;
@@ -81,7 +83,10 @@ impl SledStore {
     /// [`StoreError::Damaged`] or [`StoreError::Backend`].
     pub fn open(dir: &Path, options: SledOptions) -> Result<Self, StoreError> {
         let state_dir = StateDir::open(dir, &options.holder, &options.faults)?;
-        let disk = Disk::open(state_dir, &options)?;
+        Self::of(Disk::open(state_dir, None, &options)?)
+    }
+
+    fn of(disk: Disk) -> Result<Self, StoreError> {
         let mut writes = Writes::default();
         let ledger = Ledger::load(&disk, &disk.published(), &mut writes)?;
         disk.write(writes)?;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("lib", &[]),
     ("main", &[]), // `gleaner::...` only
     (
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
         &[
             "annotation",
             "artifacts",
+            "audit",
             "control",
             "data_selector",
             "domain",
@@ -34,6 +35,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "workflow",
         ],
     ),
+    ("audit", &["artifacts", "domain", "pool", "store"]),
     ("selftest", &["engine", "workflow", "store", "artifacts", "faults", "domain"]),
     (
         "simulate",

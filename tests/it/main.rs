@@ -37,3 +37,4 @@ mod sled_store;
 mod support;
 mod tasks;
 mod training;
+mod verify;

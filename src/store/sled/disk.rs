@@ -92,7 +92,11 @@ fn is_still_locked(error: &StoreError) -> bool {
 
 impl Disk {
     /// Opens or creates the database, and checks every record in it.
-    pub(super) fn open(state_dir: StateDir, options: &SledOptions) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        state_dir: StateDir,
+        artifacts: Option<Artifacts>,
+        options: &SledOptions,
+    ) -> Result<Self, StoreError> {
         let (log, faults) = (state_dir.log(), options.faults.clone());
         let new = !log.join("db").exists();
         faults
@@ -142,13 +146,16 @@ impl Disk {
                 .map_err(failed("create the event log", false))?;
         }
         let artifacts =
-            Artifacts::open_with(state_dir.artifacts(), faults.clone()).map_err(|error| {
-                StoreError::Backend {
-                    operation: "open the artifacts",
-                    outcome_unknown: false,
-                    source: Box::new(error),
-                }
-            })?;
+            match artifacts {
+                Some(elsewhere) => elsewhere,
+                None => Artifacts::open_with(state_dir.artifacts(), faults.clone()).map_err(
+                    |error| StoreError::Backend {
+                        operation: "open the artifacts",
+                        outcome_unknown: false,
+                        source: Box::new(error),
+                    },
+                )?,
+            };
         let disk = Self {
             db,
             file,

@@ -145,7 +145,7 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
     }
 
     let state_dir = StateDir::open(new.path(), &options.holder, &options.faults)?;
-    let disk = Disk::open(state_dir, options)?;
+    let disk = Disk::open(state_dir, None, options)?;
     let mut sources = Sources { copy, kept: 0, restored: 0 };
     sources.keep_intact(state, disk.artifacts()).map_err(failed("keep the artifacts"))?;
     for record in &found {

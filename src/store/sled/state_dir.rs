@@ -101,6 +101,23 @@ pub(super) fn lock_only(path: &Path, holder: &str) -> Result<File, StoreError> {
     take_lock(path, holder)
 }
 
+/// Keeps others out while somebody reads, and writes nothing; `None` where there is no lock, and so nobody.
+pub(super) fn share_lock(path: &Path) -> Result<Option<File>, StoreError> {
+    let file = match File::open(path.join("lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(not_opened(path)(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            let holder = marks::holder(&read_mark(&file).unwrap_or_default());
+            Err(StoreError::Locked { path: path.to_path_buf(), holder })
+        }
+        Err(TryLockError::Error(error)) => Err(not_opened(path)(error)),
+    }
+}
+
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

@@ -1,0 +1,312 @@
+//! Whether a store is whole: chains, transitions, picks, labels, models and every artifact, held against each other.
+//!
+//! What each record is by itself (checksum, hash, place, the link to the record before it) the event log compares when it
+//! reads. Here the meaning is compared: may this event follow, is this pick a sample of the pool it was picked from, are
+//! these the labels that were known, is the file there that the event names, and is it the one. A chain shows that nothing
+//! before its last record was changed. That nothing was cut off after it, only a checkpoint kept elsewhere can show.
+
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::domain::digest::Digest;
+use crate::domain::event::{Event, labelled_set_digest};
+use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId, SampleId};
+use crate::domain::state::{Phase, Run};
+use crate::pool::Listing;
+use crate::store::{EventLog, Recorded, StoreError};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// How many records are read at a time; bounds the memory that a long log takes.
+const PAGE: usize = 4_096;
+
+/// What was found of the whole store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// How many events were verified.
+    pub events: u64,
+    /// How many artifacts were read and fit their digests.
+    pub artifacts: u64,
+    /// Each run, in the order of their start.
+    pub runs: Vec<VerifiedRun>,
+}
+
+/// What was found of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerifiedRun {
+    /// Which.
+    pub run: RunId,
+    /// The last event up to which all of its log holds, and that event's hash: what can be trusted whatever was found.
+    pub trusted: Option<Trusted>,
+    /// How many events that are.
+    pub events: u64,
+    /// What does not hold, in the order in which it was found; the log is not read beyond its first finding.
+    pub findings: Vec<Finding>,
+}
+
+/// The end of what can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trusted {
+    /// The cycle.
+    pub cycle: CycleNumber,
+    /// The revision in its log.
+    pub revision: Revision,
+    /// The event's hash.
+    pub hash: Digest,
+}
+
+/// Something that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The cycle of the event that it was found at, where it was one.
+    pub cycle: Option<CycleNumber>,
+    /// Its revision.
+    pub revision: Option<Revision>,
+    /// What does not hold, for people.
+    pub what: String,
+}
+
+impl Verification {
+    /// Whether everything holds.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.runs.iter().all(|run| run.findings.is_empty())
+    }
+}
+
+/// Verifies one run, or all of a store.
+///
+/// # Errors
+/// [`StoreError`] where the store cannot be read at all; a record that does not fit is a finding.
+pub async fn verify(
+    log: &dyn EventLog,
+    artifacts: &Artifacts,
+    run: Option<RunId>,
+) -> Result<Verification, StoreError> {
+    let runs: Vec<RunId> = match run {
+        Some(run) => vec![run],
+        None => log.runs().await?.into_iter().map(|(run, _)| run).collect(),
+    };
+    let mut found = Vec::with_capacity(runs.len());
+    let mut named = Named::default();
+    for run in runs {
+        let mut reader = Reader::new(run, artifacts);
+        reader.read(log, &mut named).await?;
+        found.push(reader.found);
+    }
+    let intact = named.check(artifacts, &mut found);
+    let events = found.iter().map(|run| run.events).sum();
+    Ok(Verification { events, artifacts: intact, runs: found })
+}
+
+/// Every artifact that an event names, and the first event that does.
+#[derive(Default)]
+struct Named(BTreeMap<Digest, (CycleId, Revision, &'static str)>);
+
+impl Named {
+    fn add(&mut self, digest: Digest, recorded: &Recorded) {
+        if let Entry::Vacant(entry) = self.0.entry(digest) {
+            entry.insert((recorded.cycle, recorded.revision, recorded.event.name()));
+        }
+    }
+
+    /// Reads all of them; answers how many are sound.
+    fn check(&self, artifacts: &Artifacts, found: &mut [VerifiedRun]) -> u64 {
+        let wrong: Vec<(CycleId, Finding)> = self
+            .0
+            .par_iter()
+            .filter_map(|(digest, (cycle, revision, event))| {
+                let error = artifacts.check(digest).err()?;
+                let why = match error {
+                    ArtifactError::Missing { .. } => "is missing".to_owned(),
+                    ArtifactError::Damaged { actual, .. } => {
+                        format!("is another file now: its digest is {actual}")
+                    }
+                    other => format!("cannot be read: {other}"),
+                };
+                let what = format!("{event} names the artifact {digest}, which {why}");
+                let (number, revision) = (Some(cycle.cycle), Some(*revision));
+                Some((*cycle, Finding { cycle: number, revision, what }))
+            })
+            .collect();
+        let sound = self.0.len() - wrong.len();
+        for (cycle, finding) in wrong {
+            if let Some(run) = found.iter_mut().find(|run| run.run == cycle.run) {
+                run.findings.push(finding);
+            }
+        }
+        sound as u64
+    }
+}
+
+/// Reads one run's log.
+struct Reader<'a> {
+    artifacts: &'a Artifacts,
+    run: Run,
+    head: Digest,
+    /// The digest of the labels known, until more are.
+    known: Option<Digest>,
+    pool: Option<Listing>,
+    found: VerifiedRun,
+}
+
+impl<'a> Reader<'a> {
+    fn new(run: RunId, artifacts: &'a Artifacts) -> Self {
+        let found = VerifiedRun { run, trusted: None, events: 0, findings: Vec::new() };
+        let (run, head) = (Run::new(run), Digest::ZERO);
+        Self { artifacts, run, head, known: None, pool: None, found }
+    }
+
+    async fn read(&mut self, log: &dyn EventLog, named: &mut Named) -> Result<(), StoreError> {
+        let mut from = CycleNumber(1);
+        loop {
+            let page = match log.read_cycles(self.run.id, from, PAGE).await {
+                Ok(page) => page,
+                Err(StoreError::Damaged { what }) => {
+                    return self.read_singly(log, named, from, what).await;
+                }
+                Err(other) => return Err(other),
+            };
+            let Some(last) = page.last() else { break };
+            from = last.cycle.cycle.next();
+            for recorded in &page {
+                if !self.take(recorded, named) {
+                    return Ok(());
+                }
+            }
+        }
+        if self.found.events == 0 {
+            self.stop(None, "it has no events".to_owned());
+        }
+        Ok(())
+    }
+
+    /// After damage: event by event, so that all before it is known to hold.
+    async fn read_singly(
+        &mut self,
+        log: &dyn EventLog,
+        named: &mut Named,
+        mut cycle: CycleNumber,
+        what: String,
+    ) -> Result<(), StoreError> {
+        let mut revision = Revision(0);
+        loop {
+            let place = CycleId { run: self.run.id, cycle };
+            match log.read(place, revision, 1).await {
+                Ok(records) => match records.first() {
+                    Some(recorded) if !self.take(recorded, named) => return Ok(()),
+                    Some(recorded) => revision = recorded.revision.next(),
+                    None if revision == Revision(0) => {
+                        self.stop(None, what);
+                        return Ok(());
+                    }
+                    None => (cycle, revision) = (cycle.next(), Revision(0)),
+                },
+                Err(StoreError::Damaged { what }) => {
+                    self.stop(Some((cycle, revision)), what);
+                    return Ok(());
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    /// Takes an event in; false where it does not hold.
+    fn take(&mut self, recorded: &Recorded, named: &mut Named) -> bool {
+        let (cycle, revision) = (recorded.cycle.cycle, recorded.revision);
+        if let Err(what) = self.check(recorded) {
+            self.stop(Some((cycle, revision)), what);
+            return false;
+        }
+        for digest in recorded.event.artifacts() {
+            named.add(digest, recorded);
+        }
+        if let Event::CycleStarted(started) = &recorded.event {
+            named.add(started.pool, recorded);
+        }
+        self.head = recorded.hash;
+        self.found.trusted = Some(Trusted { cycle, revision, hash: recorded.hash });
+        self.found.events += 1;
+        true
+    }
+
+    /// Whether an event holds by what came before it. What only the workflow could tell is not asked.
+    fn check(&mut self, recorded: &Recorded) -> Result<(), String> {
+        let event = &recorded.event;
+        if recorded.previous != self.head {
+            return Err(format!("{} does not follow the event before it", event.name()));
+        }
+        if let Some(started) = &self.run.started
+            && recorded.workflow != started.workflow
+        {
+            let (found, known) = (recorded.workflow, started.workflow);
+            return Err(format!(
+                "it was recorded under the workflow {found}, the run's is {known}"
+            ));
+        }
+        match event {
+            Event::CycleStarted(started) => {
+                let before = if self.run.cycle.0 == 0 { Digest::ZERO } else { self.head };
+                if started.previous_head != before {
+                    return Err(format!(
+                        "the cycle says that the one before it ends with {}, but it ends with {before}",
+                        started.previous_head
+                    ));
+                }
+                self.check_labels("starts with", started.labelled_set)?;
+                if self.run.pool != Some(started.pool) {
+                    self.pool = self
+                        .artifacts
+                        .get(&started.pool)
+                        .ok()
+                        .and_then(|bytes| Listing::read(&bytes));
+                }
+            }
+            Event::BatchSelected(batch) => {
+                let strange =
+                    |sample: &SampleId| self.pool.as_ref().is_some_and(|pool| !pool.holds(sample));
+                if let Some(pick) = batch.picks.iter().find(|pick| strange(&pick.sample)) {
+                    return Err(format!(
+                        "sample {} was picked, which the cycle's pool does not hold",
+                        pick.sample
+                    ));
+                }
+            }
+            Event::Trained(trained) => self.check_labels("trained on", trained.train_set)?,
+            Event::Annotated(_) | Event::Relabelled(_) => self.known = None,
+            Event::RunStarted(_)
+            | Event::KpiChecked(_)
+            | Event::ModelSelected(_)
+            | Event::CycleEnded(_)
+            | Event::CycleFailed(_)
+            | Event::CycleCancelled(_)
+            | Event::RunEnded(_)
+            | Event::ModelsCompared(_)
+            | Event::RolledBack(_)
+            | Event::Pinned(_)
+            | Event::Voted(_)
+            | Event::LabelsDoubted(_)
+            | Event::BaselineMeasured(_)
+            | Event::DriftChecked(_)
+            | Event::ClassesMeasured(_) => {}
+        }
+        if self.run.log_of(event) != recorded.cycle.cycle && self.run.phase != Phase::New {
+            return Err(format!("{} stands in the log of another cycle", event.name()));
+        }
+        self.run.apply(event).map_err(|illegal| illegal.to_string())
+    }
+
+    fn check_labels(&mut self, what: &str, said: Digest) -> Result<(), String> {
+        let labels = || self.run.labels.iter().map(|(sample, known)| (sample, known.label));
+        let known = *self.known.get_or_insert_with(|| labelled_set_digest(labels()));
+        if said == known {
+            return Ok(());
+        }
+        Err(format!("it {what} the labels {said}, but those known are {known}"))
+    }
+
+    fn stop(&mut self, place: Option<(CycleNumber, Revision)>, what: String) {
+        let (cycle, revision) = place.unzip();
+        self.found.findings.push(Finding { cycle, revision, what });
+    }
+}

@@ -1,0 +1,91 @@
+//! `gleaner verify`: is the record whole?
+
+use super::Cli;
+use super::error::CliError;
+use super::output::{Output, Style};
+use super::session;
+use crate::audit::verify::{Verification, VerifiedRun, verify as verify_store};
+use crate::domain::ids::RunId;
+use crate::store::EventLog as _;
+use crate::store::sled::SledStore;
+use std::process::ExitCode;
+
+/// What is not whole is told by this exit code, as damage is by other commands.
+const NOT_SOUND: u8 = 5;
+
+/// Verifies a copy of the log and the artifacts where they are; nothing is written to the state directory.
+pub(super) async fn verify(
+    cli: &Cli,
+    output: &Output,
+    run: Option<&str>,
+) -> Result<ExitCode, CliError> {
+    if !cli.state.join("log").is_dir() {
+        return Err(CliError::NoState { path: cli.state.clone() });
+    }
+    let scratch = tempfile::tempdir().map_err(CliError::Io)?;
+    let store = SledStore::open_copy(&cli.state, scratch.path(), session::options())?;
+    let run = match run {
+        Some(run) => Some(find(&store, run).await?),
+        None => None,
+    };
+    let found = verify_store(&store, store.artifacts(), run).await?;
+    if output.json {
+        output.json(&found)?
+    } else {
+        show(output, &found)?
+    }
+    Ok(if found.is_sound() { ExitCode::SUCCESS } else { NOT_SOUND.into() })
+}
+
+async fn find(store: &SledStore, run: &str) -> Result<RunId, CliError> {
+    let runs = store.runs().await?;
+    let mut found = runs.iter().filter(|(id, _)| id.to_string().starts_with(run));
+    match (found.next(), found.next()) {
+        (Some((run, _)), None) => Ok(*run),
+        (Some(_), Some(_)) => {
+            Err(CliError::Refused(format!("{run:?} may mean several runs: give more of it")))
+        }
+        (None, _) => Err(CliError::Refused(format!(
+            "there is no run {run}: `gleaner status --all` lists them"
+        ))),
+    }
+}
+
+fn show(output: &Output, found: &Verification) -> Result<(), CliError> {
+    for run in &found.runs {
+        show_run(output, run)?;
+    }
+    let (events, artifacts, runs) = (found.events, found.artifacts, found.runs.len());
+    if found.is_sound() {
+        let text = format!(
+            "whole: {events} events of {runs} runs and {artifacts} artifacts hold together"
+        );
+        output.line(&output.style(Style::Green, &text))
+    } else {
+        let text = format!(
+            "not whole: {events} events and {artifacts} artifacts hold; what does not is listed above"
+        );
+        output.line(&output.style(Style::Red, &text))
+    }
+}
+
+fn show_run(output: &Output, run: &VerifiedRun) -> Result<(), CliError> {
+    let end = run.trusted.map_or_else(
+        || "nothing of it can be trusted".to_owned(),
+        |end| {
+            format!(
+                "{} events hold, up to {}.{}: {}",
+                run.events, end.cycle, end.revision, end.hash
+            )
+        },
+    );
+    output.line(&format!("run {}: {end}", run.run))?;
+    for finding in &run.findings {
+        let place = match (finding.cycle, finding.revision) {
+            (Some(cycle), Some(revision)) => format!("{cycle}.{revision}: "),
+            (_, _) => String::new(),
+        };
+        output.line(&output.style(Style::Red, &format!("  {place}{}", finding.what)))?;
+    }
+    Ok(())
+}

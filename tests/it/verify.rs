@@ -1,0 +1,217 @@
+//! Whether a store is whole: what is, is told to be, and no changed byte passes.
+
+use crate::support::{finish, sled, workflow, workflows};
+use gleaner::artifacts::Artifacts;
+use gleaner::audit::verify::{Verification, verify};
+use gleaner::domain::event::Event;
+use gleaner::domain::ids::{CycleNumber, Revision};
+use gleaner::engine::Engine;
+use gleaner::store::memory::MemoryStore;
+use gleaner::store::sled::{SledOptions, SledStore};
+use gleaner::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A folder in memory where there is one: thousands of openings sync nothing to a disk.
+fn folder() -> TempDir {
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap()
+}
+
+/// The log of a small run, and its artifacts in `state`.
+async fn records(state: &Path) -> Vec<Recorded> {
+    let set = [
+        ("stop.max_cycles", "2"),
+        ("stop.kpi", "false"),
+        ("selector.seed_per_class", "1"),
+        ("selector.batch", "5"),
+        ("selector.keep", "scores"),
+        ("trainer.epochs", "2"),
+        ("trainer.checkpoints", "1"),
+    ];
+    let artifacts = Artifacts::open(state.join("artifacts")).unwrap();
+    let store = Arc::new(MemoryStore::default());
+    let engine = Engine::builder(Arc::clone(&store) as Arc<dyn Store>, artifacts).build();
+    let run = engine.start(workflow("digits-softmax.toml", &set), &workflows()).await.unwrap();
+    assert!(finish(&engine, run).await.failed.is_none());
+    store.read_cycles(run, CycleNumber(1), 1000).await.unwrap()
+}
+
+/// Writes the log anew into a store on disk, in one commit: each of its bytes is there once.
+async fn written(state: &Path, records: &[Recorded]) {
+    let (store, _) = sled(state);
+    let mut appends: Vec<Append> = Vec::new();
+    for recorded in records {
+        let Recorded { id, recorded: at, causation, actor, workflow, event, cycle, .. } =
+            recorded.clone();
+        let event = NewEvent { id, recorded: at, causation, actor, workflow, event };
+        match appends.last_mut().filter(|append| append.cycle == cycle) {
+            Some(append) => append.events.push(event),
+            None => appends.push(Append { cycle, expected: Revision(0), events: vec![event] }),
+        }
+    }
+    store.commit(Commit { appends, ..Commit::default() }).await.unwrap();
+}
+
+async fn verified(state: &Path) -> Result<Verification, StoreError> {
+    let scratch = folder();
+    let store = SledStore::open_copy(state, scratch.path(), SledOptions::default())?;
+    verify(&store, store.artifacts(), None).await
+}
+
+/// Whether it passes, and what is said where it does not.
+async fn verdict(state: &Path) -> Result<(), String> {
+    match verified(state).await {
+        Ok(found) if found.is_sound() => Ok(()),
+        Ok(found) => {
+            let findings = found.runs.iter().flat_map(|run| &run.findings);
+            Err(findings.map(|finding| finding.what.clone()).collect::<Vec<_>>().join("; "))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Every file below a folder with its bytes.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.insert(path.clone(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_is_whole_is_told_to_be_and_not_touched() {
+    let state = folder();
+    let records = records(state.path()).await;
+    written(state.path(), &records).await;
+    let before = files(state.path());
+    let found = verified(state.path()).await.unwrap();
+    assert!(found.is_sound(), "{:?}", found.runs);
+    assert_eq!(found.events, records.len() as u64);
+    assert_eq!(found.runs[0].trusted.unwrap().hash, records.last().unwrap().hash);
+    assert!(found.artifacts >= 5, "workflow, pool, scores and models: {}", found.artifacts);
+    assert!(files(state.path()) == before, "verifying wrote to the state directory");
+    // While somebody works with it, it is not looked at.
+    let (store, _) = sled(state.path());
+    assert!(matches!(verified(state.path()).await, Err(StoreError::Locked { .. })));
+    drop(store);
+}
+
+#[tokio::test]
+async fn no_changed_byte_of_a_record_passes() {
+    let state = folder();
+    let records = records(state.path()).await;
+    written(state.path(), &records).await;
+    let path = state.path().join("log/db");
+    let log = std::fs::read(&path).unwrap();
+    let place = |bytes: &[u8]| {
+        let mut found = log.windows(bytes.len()).enumerate().filter(|(_, window)| *window == bytes);
+        let (first, _) = found.next().unwrap();
+        assert!(found.next().is_none(), "it is there twice");
+        first
+    };
+    // From the first record's id to the last one's.
+    let first = place(records[0].id.0.as_bytes());
+    let last = place(records.last().unwrap().id.0.as_bytes());
+    assert!(first < last && last - first > 2_000, "{first} to {last}");
+    let mut changed = log.clone();
+    // Every byte would take a minute; each run of the test takes others than its neighbours' bits.
+    for at in (first..last).step_by(5) {
+        changed[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &changed).unwrap();
+        let said = verdict(state.path()).await;
+        assert!(said.is_err(), "byte {at} was changed, and nobody noticed");
+        changed[at] = log[at];
+    }
+    std::fs::write(&path, &log).unwrap();
+    verdict(state.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_changed_byte_of_an_artifact_passes_and_none_may_be_missing() {
+    let state = folder();
+    let records = records(state.path()).await;
+    written(state.path(), &records).await;
+    for (path, bytes) in files(&state.path().join("artifacts")) {
+        for at in (0..bytes.len()).step_by(bytes.len() / 3 + 1) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 16;
+            std::fs::write(&path, changed).unwrap();
+            let said = verdict(state.path()).await.unwrap_err();
+            assert!(said.contains("another file") || said.contains("digest"), "{said}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        let said = verdict(state.path()).await.unwrap_err();
+        assert!(said.contains("missing"), "{said}");
+        std::fs::write(&path, bytes).unwrap();
+    }
+    verdict(state.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_is_told_as_long_as_the_mark_beside_it_stands() {
+    let state = folder();
+    let records = records(state.path()).await;
+    written(state.path(), &records[..8]).await;
+    let shorter = files(&state.path().join("log"));
+    let fresh = folder();
+    for (path, bytes) in files(&state.path().join("artifacts")) {
+        let to = fresh
+            .path()
+            .join("artifacts")
+            .join(path.strip_prefix(state.path().join("artifacts")).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, bytes).unwrap();
+    }
+    written(fresh.path(), &records).await;
+    // The shorter log takes the longer one's place.
+    std::fs::remove_dir_all(fresh.path().join("log")).unwrap();
+    for (path, bytes) in shorter {
+        let to =
+            fresh.path().join("log").join(path.strip_prefix(state.path().join("log")).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, bytes).unwrap();
+    }
+    let said = verdict(fresh.path()).await.unwrap_err();
+    assert!(said.contains("acknowledged") || said.contains("ends"), "{said}");
+    // Whoever cuts the mark, too, is found out by a checkpoint that was kept elsewhere only.
+    std::fs::remove_file(fresh.path().join("acknowledged")).unwrap();
+    verdict(fresh.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_is_sound_and_does_not_hold_is_named_with_what_is_still_trusted() {
+    let state = folder();
+    let mut records = records(state.path()).await;
+    let picked = records.iter().position(|recorded| {
+        recorded.cycle.cycle == CycleNumber(2) && matches!(recorded.event, Event::BatchSelected(_))
+    });
+    let picked = picked.unwrap();
+    // A pick that is no sample of the pool, in an event that is written, hashed and chained as any other.
+    if let Event::BatchSelected(batch) = &mut records[picked].event {
+        batch.picks[0].sample = "somebody-else".into();
+    }
+    records.truncate(picked + 1);
+    written(state.path(), &records).await;
+    let found = verified(state.path()).await.unwrap();
+    let [run] = &found.runs[..] else { panic!("{found:?}") };
+    let [finding] = &run.findings[..] else { panic!("{run:?}") };
+    assert!(finding.what.contains("somebody-else"), "{finding:?}");
+    assert_eq!(
+        (finding.cycle, finding.revision),
+        (Some(CycleNumber(2)), Some(records[picked].revision))
+    );
+    assert_eq!(run.events, picked as u64);
+    assert_eq!(run.trusted.unwrap().hash, records[picked - 1].hash);
+}
