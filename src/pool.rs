@@ -12,6 +12,7 @@
 //! | folders of images | `pool/images.rs`, `pool/picture.rs`, `pool/folder.rs`: decoded on the fly |
 //! | Parquet | `pool/parquet.rs`: in memory; feature `parquet` |
 //! | class probabilities made elsewhere | `pool/predictions.rs` |
+//! | what annotators said | `pool/answers.rs` |
 //! | what a version is, and whether a pool only grew | `pool/manifest.rs` |
 //! | labels that are sets of classes, values, masks | `pool/targets.rs` |
 //! | samples with the same bytes | `pool/duplicates.rs`: 16 bytes a sample while the pool is opened |
@@ -20,6 +21,7 @@
 //! A pool's file must not be written to while a run uses it, but may be replaced by another: write a new file and rename
 //! it. The run goes on with what it opened until its next cycle, which looks at what there is then.
 
+mod answers;
 mod csv;
 mod duplicates;
 mod error;
@@ -104,19 +106,27 @@ impl Pool {
         };
         // Before the files are read: what changes meanwhile counts as changed since.
         let stamp = stamp::of(spec, folder);
-        let raw = match spec.source {
-            PoolSource::Csv => csv::read(&read_as, &path)?,
-            PoolSource::Npy => npy::read(&read_as, folder, &path)?,
-            PoolSource::Jsonl => jsonl::read(&read_as, &path)?,
+        let read = match spec.source {
+            PoolSource::Csv => csv::read(&read_as, &path),
+            PoolSource::Npy => npy::read(&read_as, folder, &path),
+            PoolSource::Jsonl => jsonl::read(&read_as, &path),
             #[cfg(feature = "parquet")]
-            PoolSource::Parquet => parquet::read(&read_as, &path)?,
+            PoolSource::Parquet => parquet::read(&read_as, &path),
             #[cfg(not(feature = "parquet"))]
-            PoolSource::Parquet => return Err(not_built(&path, "Parquet", "parquet")),
+            PoolSource::Parquet => Err(not_built(&path, "Parquet", "parquet")),
             #[cfg(feature = "images")]
-            PoolSource::Images => images::read(&read_as, &path)?,
+            PoolSource::Images => images::read(&read_as, &path),
             #[cfg(not(feature = "images"))]
-            PoolSource::Images => return Err(not_built(&path, "image", "images")),
+            PoolSource::Images => Err(not_built(&path, "image", "images")),
         };
+        let raw = read.map_err(|mut error| {
+            if let PoolError::NoColumn { key, column, .. } = &mut error
+                && spec.answers.contains(column)
+            {
+                *key = "annotator.columns";
+            }
+            error
+        })?;
         Self::build(spec, folder, &path, stamp, raw)
     }
 
@@ -373,12 +383,6 @@ impl Pool {
     #[must_use]
     pub const fn metadata(&self) -> &Table {
         &self.metadata
-    }
-
-    /// What each annotator says of each row, a column each, where the workflow names their columns.
-    #[must_use]
-    pub const fn answers(&self) -> &Table {
-        &self.answers
     }
 
     /// The seconds that the annotation of each row takes, each finite and above 0, where the workflow names their column.

@@ -7,7 +7,7 @@ use super::votes::Votes;
 use crate::domain::definition::Consensus;
 use crate::domain::ids::SampleId;
 
-/// What the votes come to for each sample, in the order of names. `known` is the class a sample is held to be of so far: a
+/// What the votes come to for each sample, in the order of names: always a class that somebody said. `known` is the class a sample is held to be of so far: a
 /// majority that is tied does not change it.
 ///
 /// # Errors
@@ -27,7 +27,16 @@ pub fn consensus<'a>(
         }
         Consensus::DawidSkene => {
             let found = dawid_skene(votes, Settings::default())?;
-            Ok(found.samples.iter().map(|belief| (belief.sample, belief.class)).collect())
+            let settled = found.samples.iter().zip(votes.ballots()).filter_map(|(belief, said)| {
+                // Where few answer for the same samples, the model may believe in what nobody said.
+                let probability = |class: usize| belief.posterior.get(class).copied();
+                let likeliest = said
+                    .iter()
+                    .map(|ballot| ballot.class)
+                    .reduce(|a, b| if (probability(b), a) > (probability(a), b) { b } else { a })?;
+                Some((belief.sample, u32::try_from(likeliest).ok()?))
+            });
+            Ok(settled.collect())
         }
     }
 }
@@ -49,6 +58,19 @@ mod tests {
     fn a_tie_leaves_a_known_label_as_it_is() {
         check(&["01", "110"], Consensus::Majority, None, &[1, 1]);
         check(&["01", "110"], Consensus::Majority, Some(0), &[0, 1]);
+    }
+
+    #[test]
+    fn nobody_is_outvoted_where_each_answers_alone() {
+        // One answer a sample tells nothing of who is right, and a model of annotators may believe in anything then.
+        let rows = ["0", "1", "2", "0", "1", "2", "2", "1", "0", "0"];
+        check(&rows, Consensus::DawidSkene, None, &[0, 1, 2, 0, 1, 2, 2, 1, 0, 0]);
+        let rows = ["0--", "-1-", "--2", "00-", "-11", "2-2", "0-1"];
+        let table = Table::of(&rows);
+        let found = consensus(&table.checked(3), Consensus::DawidSkene, |_| None).unwrap();
+        let classes: Vec<u32> = found.iter().map(|(_, class)| *class).collect();
+        assert_eq!(&classes[..6], [0, 1, 2, 0, 1, 2], "what all say of a sample is its label");
+        assert!([0, 1].contains(&classes[6]));
     }
 
     #[test]

@@ -117,12 +117,12 @@ impl Named {
             .par_iter()
             .filter_map(|(digest, (cycle, revision, event))| {
                 let error = artifacts.check(digest).err()?;
-                let why = match error {
-                    ArtifactError::Missing { .. } => "is missing".to_owned(),
-                    ArtifactError::Damaged { actual, .. } => {
-                        format!("is another file now: its digest is {actual}")
-                    }
-                    other => format!("cannot be read: {other}"),
+                let why = if let ArtifactError::Missing { .. } = error {
+                    "is missing".to_owned()
+                } else if let ArtifactError::Damaged { actual, .. } = error {
+                    format!("is another file now: its digest is {actual}")
+                } else {
+                    format!("cannot be read: {error}")
                 };
                 let what = format!("{event} names the artifact {digest}, which {why}");
                 let (number, revision) = (Some(cycle.cycle), Some(*revision));

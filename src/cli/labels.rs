@@ -40,6 +40,10 @@ fn show(output: &Output, report: &LabelReport) -> Result<(), CliError> {
         output
             .line(&format!("{sample} is {label}, {likely} is likelier (p = {probability:.3})"))?;
     }
+    let more = report.suspects.len().saturating_sub(LISTED_MAX);
+    if more > 0 {
+        output.line(&format!("and {more} more that look wrong: `gleaner --json labels`"))?;
+    }
     if report.annotators.is_empty() {
         return Ok(());
     }

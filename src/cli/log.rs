@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::output::{Output, Style};
 use super::session::Session;
 use crate::control::{Cursor, LogRecord, Request, Response};
-use crate::domain::event::{Event, KpiStage};
+use crate::domain::event::{Arm, BatchSelected, Event, KpiStage};
 use crate::domain::ids::SampleId;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -58,6 +58,11 @@ fn show(output: &Output, record: &LogRecord) -> Result<(), CliError> {
     ))
 }
 
+/// How many picks ask again for a label.
+fn again(batch: &BatchSelected) -> usize {
+    batch.picks.iter().filter(|pick| pick.arm == Arm::Relabel).count()
+}
+
 /// An event in one line.
 fn sentence(event: &Event) -> String {
     match event {
@@ -77,10 +82,15 @@ fn sentence(event: &Event) -> String {
             cycle.selector_model.map_or_else(|| "none yet".to_owned(), |model| model.short())
         ),
         Event::BatchSelected(batch) => format!(
-            "{} of {} by {}{}{}",
-            batch.picks.len(),
+            "{} of {} by {}{}{}{}",
+            batch.picks.len() - again(batch),
             batch.candidates,
             batch.strategy,
+            if again(batch) > 0 {
+                format!(", {} asked again", again(batch))
+            } else {
+                String::new()
+            },
             batch.cutoff.map_or_else(String::new, |cutoff| format!(", cutoff {cutoff:.4}")),
             batch.provider.as_ref().map_or_else(String::new, |provider| format!(", {provider}"))
         ),
@@ -147,8 +157,12 @@ fn sentence(event: &Event) -> String {
             doubted.suspects, doubted.labels
         ),
         Event::BaselineMeasured(baseline) => format!(
-            "{} {:.4} by the {} random labels alone, {:.4} in production",
-            baseline.metric, baseline.value, baseline.labels, baseline.production
+            "{} {:.4} by the {} random labels alone, {:.4} by all {}",
+            baseline.metric,
+            baseline.random,
+            baseline.random_labels,
+            baseline.all,
+            baseline.all_labels
         ),
         Event::DriftChecked(drift) => format!(
             "{} samples that came since against {} before: distance {:.3}, p = {:.2e}{}",
@@ -161,7 +175,7 @@ fn sentence(event: &Event) -> String {
         Event::ClassesMeasured(measured) => {
             let lowest = measured.classes.iter().min_by(|a, b| a.value.total_cmp(&b.value));
             let lowest = lowest.map_or_else(String::new, |lowest| {
-                format!(", from {:.4} (class {}) up", lowest.value, lowest.class)
+                format!(", from {:.4} (class number {}) up", lowest.value, lowest.class)
             });
             format!("{} of {} classes{lowest}", measured.metric, measured.classes.len())
         }

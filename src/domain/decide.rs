@@ -4,8 +4,8 @@ use super::command::{Command, Measurement};
 use super::definition::{ColdStart, Definition, Inconclusive, Mode, SelectorModel};
 use super::digest::Digest;
 use super::event::{
-    Annotated, Annotation, ClassesMeasured, CycleEnded, CycleStarted, EndReason, Event, KpiChecked,
-    KpiStage, Relabelled, RolledBack, RunEnded, Voted, labelled_set_digest,
+    Annotated, Annotation, Arm, ClassesMeasured, CycleEnded, CycleStarted, EndReason, Event,
+    KpiChecked, KpiStage, Relabelled, RolledBack, RunEnded, Voted, labelled_set_digest,
 };
 use super::ids::{CycleNumber, SampleId};
 use super::job::JobKind;
@@ -116,9 +116,14 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             if let Some(doubted) = doubted {
                 draft.push(Event::LabelsDoubted(doubted))?;
             }
-            let (picks, allowed) = (batch.picks.len(), batch_size(run, definition));
+            let again = batch.picks.iter().filter(|pick| pick.arm == Arm::Relabel).count();
+            let (picks, allowed) = (batch.picks.len() - again, batch_size(run, definition));
             draft.push(Event::BatchSelected(batch))?;
             if picks > allowed {
+                return Err(Refusal::BatchTooLarge { picks, allowed });
+            }
+            let (picks, allowed) = (picks + again, definition.selector.batch);
+            if again > 0 && picks > allowed {
                 return Err(Refusal::BatchTooLarge { picks, allowed });
             }
         }
@@ -197,7 +202,7 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
     Ok(Decision { events: draft.events, run: draft.run, next, cancels_jobs })
 }
 
-/// How many samples the batch of the run's present cycle may hold.
+/// How many samples without a label the batch of the run's present cycle may hold.
 #[must_use]
 pub fn batch_size(run: &Run, definition: &Definition) -> usize {
     let wanted = if is_cold_start(run, definition) {

@@ -195,8 +195,8 @@ pub struct KpiSpec {
     /// What follows a gate that cannot tell.
     #[serde(default, skip_serializing_if = "is_default")]
     pub inconclusive: Inconclusive,
-    /// A gate that is met leads to a training all the same where the samples that came since the production model was
-    /// trained differ from those before at this level of significance, in (0, 1); `None`: nobody looks.
+    /// A gate that is met leads to a training all the same where the samples that came since the last training differ from
+    /// those before at this level of significance, in (0, 1); `None`: nobody looks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub drift: Option<f64>,
     /// Whether each training is accompanied by one on the randomly drawn labels alone, which tells how many labels random

@@ -44,6 +44,8 @@ pub struct Run {
     pub spent: Duration,
     /// Every label so far.
     pub labels: BTreeMap<SampleId, Known>,
+    /// Labels that were asked again, or that further answers changed.
+    pub reconsidered: BTreeSet<SampleId>,
     /// What annotators said of samples, in the order of their answers, where labels rest on several.
     pub votes: BTreeMap<SampleId, Vec<Ballot>>,
     /// The picks of the newest cycle.
@@ -260,6 +262,7 @@ impl Run {
             answers: 0,
             spent: Duration::ZERO,
             labels: BTreeMap::new(),
+            reconsidered: BTreeSet::new(),
             votes: BTreeMap::new(),
             picks: BTreeMap::new(),
             remaining: None,
@@ -479,6 +482,7 @@ impl Run {
         for relabel in &relabelled.labels {
             if let Some(known) = self.labels.get_mut(&relabel.sample) {
                 known.label = relabel.after;
+                self.reconsidered.insert(relabel.sample.clone());
             }
             if let Phase::Annotating { missing } = &mut self.phase {
                 missing.remove(&relabel.sample);
@@ -547,7 +551,11 @@ impl Run {
         let trained = self.trained_in(back.model);
         // It has not been trained on what was bought after its cycle.
         let unseen = |known: &Known| known.arm == Arm::Audit && Some(known.cycle) > trained;
-        let labels = self.labels.iter().filter(|(_, known)| unseen(known));
+        // What was put right where a model denied it would flatter one.
+        let labels = self
+            .labels
+            .iter()
+            .filter(|(sample, known)| unseen(known) && !self.reconsidered.contains(*sample));
         self.fresh_audit = labels.map(|(sample, _)| sample.clone()).collect();
     }
 }

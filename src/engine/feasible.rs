@@ -25,6 +25,7 @@ pub(super) fn check(
     install: InstallPolicy,
 ) -> Result<(), EngineError> {
     check_against_pool(definition, pool)?;
+    check_answers(definition, pool)?;
     let selector = &definition.selector;
     let needs = needs_of(&selector.strategy, own)?;
     check_needs(&selector.strategy, &needs, definition, pool)?;
@@ -135,6 +136,29 @@ fn check_cold_start(strategy: &StrategySpec, needs: &Needs) -> Result<(), Engine
             output.map_or_else(|| "a committee".to_owned(), |name| format!("output `{name}`"))
         ))),
     }
+}
+
+/// Whether somebody answers for every sample that may be picked, and with a class: otherwise a run would stand still at each
+/// that nobody answers for.
+fn check_answers(definition: &Definition, pool: &Pool) -> Result<(), EngineError> {
+    if definition.pool.answers.is_empty() {
+        return Ok(());
+    }
+    let (mut unanswered, mut first) = (0_usize, None);
+    for row in pool.split().train.iter() {
+        if pool.answers(row)?.is_empty() {
+            unanswered += 1;
+            first = first.or(Some(row));
+        }
+    }
+    first.map_or(Ok(()), |row| {
+        Err(refuse(format!(
+            "none of the annotators' columns {:?} says anything of {unanswered} samples, sample {} for example; fill one in for \
+             each, or take these samples out",
+            definition.pool.answers,
+            pool.id(row)
+        )))
+    })
 }
 
 /// Whether the workflow can be run on this pool at all: what only the two together show.

@@ -68,7 +68,6 @@ pub(super) mod tests {
     use crate::domain::kpi::{Basis, Interval};
     use crate::domain::state::CycleSummary;
     use crate::engine::status::RunState;
-    use std::time::Duration;
 
     fn checked(model: u32, value: f64, n: u64) -> KpiChecked {
         KpiChecked {
@@ -94,7 +93,7 @@ pub(super) mod tests {
             cycle: CycleNumber(9),
             labelled: 100,
             answers: 100,
-            spent: Duration::ZERO,
+            spent_seconds: 0.0,
             cost: None,
             production: None,
             workflow: Digest::ZERO,

@@ -32,8 +32,7 @@ pub struct LabelReport {
     pub disputed: Vec<DisputedLabel>,
     /// How labels looked to models that had not seen them, the last time that was asked.
     pub doubted: Option<LabelsDoubted>,
-    /// Labels that look wrong, by what those models said, the most doubtful first. What was asked again since and stands is
-    /// still among them.
+    /// Labels that look wrong, by what those models said, the most doubtful first; without those that were asked again since.
     pub suspects: Vec<SuspectLabel>,
 }
 
@@ -57,8 +56,8 @@ pub struct AnnotatorReport {
     pub name: String,
     /// For how many samples they answered.
     pub answers: u64,
-    /// What share of their answers is right, as all answers together tell (Dawid and Skene, 1979); it flatters those who
-    /// answer alone. `None` where there is too much to work it out.
+    /// What share of their answers is right, as all answers together tell (Dawid and Skene, 1979). `None` for those who
+    /// share no sample with anybody, of whom nothing can be told, and where there is too much to work it out.
     pub accuracy: Option<f64>,
 }
 
@@ -132,7 +131,9 @@ impl LabelReport {
                 .map(|(sample, known)| (sample, class(known)))
                 .collect();
             let noise = confident(&labels, &probabilities)?;
-            report.suspects.extend(noise.ranked(Ranking::Margin).iter().map(|of| SuspectLabel {
+            let ranked = noise.ranked(Ranking::Margin);
+            let open = ranked.iter().filter(|of| !run.reconsidered.contains(of.sample));
+            report.suspects.extend(open.map(|of| SuspectLabel {
                 sample: of.sample.clone(),
                 label: name(Label::Class(of.given)),
                 likely: name(Label::Class(of.likely)),
@@ -158,10 +159,13 @@ impl LabelReport {
                 let found = believed.annotators.iter().find(|of| of.name == annotator);
                 found.map(|of| of.accuracy)
             };
+            let shares = run.votes.values().any(|ballots| {
+                ballots.len() > 1 && ballots.iter().any(|ballot| ballot.annotator == annotator)
+            });
             report.annotators.push(AnnotatorReport {
                 name: annotator.to_owned(),
                 answers: answers.count() as u64,
-                accuracy: believed.as_ref().and_then(of),
+                accuracy: believed.as_ref().and_then(of).filter(|_| shares),
             });
         }
         for (place, &first) in votes.annotators().iter().enumerate() {

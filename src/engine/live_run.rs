@@ -188,7 +188,7 @@ impl LiveRun {
             cycle: run.cycle,
             labelled: run.labelled(),
             answers: run.answers,
-            spent: run.spent,
+            spent_seconds: run.spent.as_secs_f64(),
             cost: prices.is_priced().then(|| prices.cost(run.answers, run.spent)),
             production: run.production,
             workflow: self.definition.digest(),

@@ -1,7 +1,9 @@
 //! What selection saves: how many labels random selection would have taken for the quality that is there.
 //!
-//! The labels of the audit arm, and of a first batch drawn at random, are a random sample of the pool. Each cycle that trains
-//! also trains on them alone, and a curve through what that gave says how many of them it would take.
+//! The labels of the audit arm, and of a first batch drawn at random, were chosen by chance. Each cycle that trains also trains
+//! on them alone, and a curve through what that gave says how many of them it would take. The audit arm is drawn from what is
+//! not labelled yet: of a pool of which a strategy has taken a good part, it has lost the hard ones, and random selection looks
+//! better than it is.
 
 use super::status::RunStatus;
 use crate::domain::metric::Metric;
@@ -13,9 +15,9 @@ use crate::metrics::learning_curve::{CannotTell, Curve, LabelsTo, Point};
 pub struct Savings {
     /// What was measured, for example `accuracy`.
     pub metric: String,
-    /// What the model in production had of it, on the validation split.
+    /// What the newest training gave, on the validation split.
     pub quality: f64,
-    /// How many labels were known then, the random ones among them.
+    /// How many labels it learnt from, the random ones among them.
     pub bought: u64,
     /// How many labels random selection would have taken; outside of the points it is extrapolated. Or why nothing can be said.
     pub random: Result<LabelsTo, CannotTell>,
@@ -25,23 +27,27 @@ pub struct Savings {
 /// nothing (`kpi.savings`).
 #[must_use]
 pub fn savings(status: &RunStatus) -> Option<Savings> {
-    let measured =
-        || status.cycles.iter().filter_map(|line| Some((line.labelled, line.baseline.as_ref()?)));
-    let (bought, last) = measured().next_back()?;
+    let measured = || status.cycles.iter().filter_map(|line| line.baseline.as_ref());
+    let last = measured().next_back()?;
     let metric: Metric = last.metric.parse().ok()?;
     let points: Vec<Point> = measured()
-        .map(|(_, baseline)| Point {
-            labels: usize::try_from(baseline.labels).unwrap_or(usize::MAX),
-            value: baseline.value,
+        .map(|baseline| Point {
+            labels: usize::try_from(baseline.random_labels).unwrap_or(usize::MAX),
+            value: baseline.random,
             measured: baseline.n,
         })
         .collect();
     let settings = Settings { confidence: 0.9, seed: status.seed };
     let curve = Curve::fit(&points, metric.direction());
-    // As exactly as it was measured, and no more: errors quote it.
-    let quality = (last.production * 1e4).round() / 1e4;
+    // To four digits: errors quote it.
+    let quality = format!("{:.3e}", last.all).parse().unwrap_or(last.all);
     let random = curve.and_then(|curve| curve.labels_to(quality, settings));
-    Some(Savings { metric: last.metric.clone(), quality: last.production, bought, random })
+    Some(Savings {
+        metric: last.metric.clone(),
+        quality: last.all,
+        bought: last.all_labels,
+        random,
+    })
 }
 
 #[cfg(test)]
@@ -56,11 +62,12 @@ mod tests {
         // By chance the error is 4 / n; what is in production has 0.04, so random selection takes 100.
         let cycles = [10_u32, 15, 20, 30, 40].map(|labels| {
             let baseline = Some(BaselineMeasured {
-                labels: labels.into(),
+                random_labels: labels.into(),
+                all_labels: u64::from(labels) + 10,
                 metric: "accuracy".to_owned(),
                 n: 100_000,
-                value: 1.0 - 4.0 / f64::from(labels),
-                production: 0.96,
+                random: 1.0 - 4.0 / f64::from(labels),
+                all: 0.96,
             });
             CycleSummary { baseline, ..line(labels, u64::from(labels) + 10) }
         });
@@ -75,11 +82,12 @@ mod tests {
     fn two_points_are_no_curve_and_none_is_no_comparison() {
         assert_eq!(savings(&status(vec![line(1, 20)])), None);
         let baseline = BaselineMeasured {
-            labels: 12,
+            random_labels: 12,
+            all_labels: 20,
             metric: "accuracy".to_owned(),
             n: 180,
-            value: 0.6,
-            production: 0.8,
+            random: 0.6,
+            all: 0.8,
         };
         let cycle = CycleSummary { baseline: Some(baseline), ..line(1, 20) };
         let found = savings(&status(vec![cycle])).unwrap();

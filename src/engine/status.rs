@@ -7,7 +7,6 @@ use crate::domain::job::{Job, JobKind, JobStatus};
 use crate::domain::state::CycleSummary;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A run from outside, as `gleaner status --json` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,10 +24,13 @@ pub struct RunStatus {
     /// How many labels are known.
     pub labelled: u64,
     /// How many answers annotators have given: as many, where a label rests on one.
+    #[serde(default)]
     pub answers: u64,
-    /// The time that annotators have spent.
-    pub spent: Duration,
+    /// The time that annotators have spent, in seconds.
+    #[serde(default)]
+    pub spent_seconds: f64,
     /// What the answers have cost, where the workflow gives a price.
+    #[serde(default)]
     pub cost: Option<f64>,
     /// The production model.
     pub production: Option<Digest>,

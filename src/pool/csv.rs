@@ -236,24 +236,24 @@ fn columns(spec: &PoolSpec, file: &str, reader: &mut Reader<File>) -> Result<Col
         Task::MultiLabel => spec
             .classes
             .iter()
-            .map(|class| find(&names, file, "classes", class))
+            .map(|class| find(&names, file, "pool.classes", class))
             .collect::<Result<_, _>>()?,
         Task::Classification | Task::Regression | Task::Segmentation => {
-            vec![find(&names, file, "label_column", &spec.label_column)?]
+            vec![find(&names, file, "pool.label_column", &spec.label_column)?]
         }
     };
     let id = match &spec.id_column {
-        Some(column) => Some(find(&names, file, "id_column", column)?),
+        Some(column) => Some(find(&names, file, "pool.id_column", column)?),
         None => None,
     };
     let seconds = match &spec.seconds_column {
-        Some(column) => Some(find(&names, file, "seconds_column", column)?),
+        Some(column) => Some(find(&names, file, "pool.seconds_column", column)?),
         None => None,
     };
     let metadata = spec
         .metadata
         .iter()
-        .map(|column| find(&names, file, "metadata", column))
+        .map(|column| find(&names, file, "pool.metadata", column))
         .collect::<Result<_, _>>()?;
     Ok(Columns { names, labels, id, seconds, metadata })
 }

@@ -71,16 +71,32 @@ pub enum PoolError {
         column: usize,
     },
     /// A column that the workflow names is missing.
-    #[error("{file}:1: there is no column {column:?}, which `pool.{key}` names{hint}")]
+    #[error("{file}:1: there is no column {column:?}, which `{key}` names{hint}")]
     NoColumn {
         /// The file.
         file: String,
-        /// The key in `[pool]`.
+        /// The table and the key in the workflow.
         key: &'static str,
         /// Its value.
         column: String,
         /// The nearest column, or what there is.
         hint: String,
+    },
+    /// An answer that names no class.
+    #[error(
+        "{file}: {annotator} says {said:?} of sample {sample}, which is none of the classes {classes:?}; correct the cell"
+    )]
+    Answer {
+        /// The file.
+        file: String,
+        /// The sample.
+        sample: String,
+        /// The annotator's column.
+        annotator: String,
+        /// What the cell says.
+        said: String,
+        /// The classes that there are.
+        classes: Vec<String>,
     },
     /// Two columns of one name.
     #[error("{file}:1: there are two columns {column:?}; rename one of them")]

@@ -99,12 +99,12 @@ fn read_rows(spec: &PoolSpec, path: &Path) -> Result<Raw, PoolError> {
 /// Every column that the workflow names must be there.
 fn check_columns(spec: &PoolSpec, file: &str, columns: &[&str]) -> Result<(), PoolError> {
     let named = [
-        ("label_column", Some(&spec.label_column)),
-        ("id_column", spec.id_column.as_ref()),
-        ("seconds_column", spec.seconds_column.as_ref()),
-        ("features_field", spec.features_field.as_ref()),
+        ("pool.label_column", Some(&spec.label_column)),
+        ("pool.id_column", spec.id_column.as_ref()),
+        ("pool.seconds_column", spec.seconds_column.as_ref()),
+        ("pool.features_field", spec.features_field.as_ref()),
     ];
-    let metadata = spec.metadata.iter().map(|column| ("metadata", Some(column)));
+    let metadata = spec.metadata.iter().map(|column| ("pool.metadata", Some(column)));
     for (key, column) in named.into_iter().chain(metadata) {
         if let Some(column) = column
             && !columns.contains(&column.as_str())

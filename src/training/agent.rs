@@ -40,6 +40,12 @@ pub fn remarks(task: &dyn Task, request: &TrainRequest<'_>) -> Vec<String> {
     task.remarks(request.train.labels, request.validation.labels)
 }
 
+/// What may end an epoch before its last batch.
+enum Cut {
+    Interrupted,
+    Diverged,
+}
+
 /// A training on its way.
 struct Agent<'a> {
     task: &'a dyn Task,
@@ -106,16 +112,15 @@ impl<'a> Agent<'a> {
         let steps_per_epoch = self.steps_per_epoch();
         let spec = self.request.spec;
         let nothing = BTreeMap::new();
-        let (mut loss, mut is_finite) = (0.0, true);
-        let learnt = self.loader.each(epoch, self.task, &mut |batch| {
+        let mut loss = 0.0;
+        let ended = self.loader.each(epoch, self.task, &mut |batch| {
             let rate = learning_rate(spec, self.state.step, steps_per_epoch);
             #[expect(clippy::cast_precision_loss, reason = "a batch's size")]
             let weight = batch.inputs.rows() as f64 / rows as f64;
             let before = self.task.train(&mut self.model, batch, rate);
             self.state.step += 1;
-            is_finite = before.is_finite();
-            if !is_finite {
-                return Err(TrainingError::Interrupted);
+            if !before.is_finite() {
+                return ControlFlow::Break(Cut::Diverged);
             }
             loss += before * weight;
             let progress = Progress {
@@ -127,12 +132,13 @@ impl<'a> Agent<'a> {
                 metrics: &nothing,
                 state: None,
             };
-            if watch(&progress).is_break() { Err(TrainingError::Interrupted) } else { Ok(()) }
+            watch(&progress).map_break(|()| Cut::Interrupted)
         });
-        if !is_finite {
-            return Err(self.diverged(epoch));
+        match ended? {
+            ControlFlow::Continue(()) => Ok(loss),
+            ControlFlow::Break(Cut::Interrupted) => Err(TrainingError::Interrupted),
+            ControlFlow::Break(Cut::Diverged) => Err(self.diverged(epoch)),
         }
-        learnt.map(|()| loss)
     }
 
     fn steps_per_epoch(&self) -> u64 {

@@ -10,6 +10,7 @@ use crate::domain::chance::Chance;
 use crate::domain::ids::CycleNumber;
 use crate::domain::matrix::Matrix;
 use crate::domain::rows::{Rows, RowsError};
+use std::ops::ControlFlow;
 use std::sync::mpsc::sync_channel;
 
 /// How many rows are read at a time where all are looked at.
@@ -52,16 +53,21 @@ impl<'a> DataLoader<'a> {
         batches.map(|batch| batch.iter().map(|(_, row)| *row).collect()).collect()
     }
 
-    /// Hands every batch of an epoch to `learn`, in order, until one is refused.
-    pub(super) fn each(
+    /// Hands every batch of an epoch to `learn`, in order, until it breaks off.
+    pub(super) fn each<B>(
         &self,
         epoch: usize,
         task: &dyn Task,
-        learn: &mut dyn FnMut(&Batch) -> Result<(), TrainingError>,
-    ) -> Result<(), TrainingError> {
+        learn: &mut dyn FnMut(&Batch) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B>, RowsError> {
         let order = self.order(epoch);
+        let mut hand = |batch: Result<Batch, RowsError>| match learn(&batch?) {
+            ControlFlow::Continue(()) => Ok(None),
+            ControlFlow::Break(why) => Ok(Some(why)),
+        };
         if self.size.saturating_mul(self.rows.inputs.cols()) < AHEAD_LEAST {
-            return order.iter().try_for_each(|rows| learn(&self.batch(rows, epoch, task)?));
+            let mut batches = order.iter().map(|rows| self.batch(rows, epoch, task));
+            return ended(batches.find_map(|batch| hand(batch).transpose()));
         }
         std::thread::scope(|scope| {
             // One in hand, one ready, one in the making.
@@ -70,7 +76,7 @@ impl<'a> DataLoader<'a> {
                 // Nobody takes any more where a batch was refused.
                 order.iter().try_for_each(|rows| give.send(self.batch(rows, epoch, task)))
             });
-            ready.into_iter().try_for_each(|batch| learn(&batch?))
+            ended(ready.into_iter().find_map(|batch| hand(batch).transpose()))
         })
     }
 
@@ -94,6 +100,11 @@ impl<'a> DataLoader<'a> {
             labels: Matrix::new(rows.len(), label_width, labels).unwrap_or_default(),
         })
     }
+}
+
+/// How an epoch ended, by what broke it off, if anything did.
+fn ended<B>(broken: Option<Result<B, RowsError>>) -> Result<ControlFlow<B>, RowsError> {
+    Ok(broken.transpose()?.map_or(ControlFlow::Continue(()), ControlFlow::Break))
 }
 
 /// Whether rows and labels are what a task can learn from.

@@ -271,6 +271,29 @@ fn contradictions_name_both_sides_and_the_way_out() {
     for (overrides, expected) in [
         (vec![("kpi.gate", "true")], "kpi.gate: development mode has no gate"),
         (
+            vec![("annotator.consensus", "dawid_skene")],
+            "annotator.consensus: who is to be believed is learnt from samples that several answer for",
+        ),
+        (
+            vec![("selector.relabel_fraction", "0.1")],
+            "selector.relabel_fraction: the oracle makes no mistakes",
+        ),
+        (
+            vec![
+                ("selector.relabel_fraction", "0.1"),
+                ("annotator.columns", "[\"ann\", \"ben\"]"),
+                ("annotator.votes", "2"),
+            ],
+            "selector.relabel_fraction: a label is asked again of those who were not asked yet, and votes = 2 asks all 2",
+        ),
+        (
+            vec![("annotator.columns", "[\"ann\"]"), ("annotator.votes", "2")],
+            "annotator.votes: 2 answers are asked for, but there are 1 annotators",
+        ),
+        (vec![("stop.max_cost", "9.5")], "stop.max_cost: nothing costs anything"),
+        (vec![("kpi.drift", "0.01")], "kpi.drift: without a gate every cycle trains"),
+        (vec![("kpi.savings", "true")], "kpi.savings: what random selection would have taken"),
+        (
             vec![("selector.audit_fraction", "0.1")],
             "selector.audit_fraction: development mode has no audit arm",
         ),

@@ -9,7 +9,7 @@ use gleaner::engine::status::{RunState, RunStatus};
 use gleaner::engine::{Engine, EngineError};
 use gleaner::pool::Pool;
 use gleaner::workflow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A run that is over, what it says of its labels, and its events.
@@ -94,6 +94,12 @@ async fn three_annotators_are_wrong_less_often_than_one() {
     let (of_one, of_three) = (alone.wrong(&pool), three.wrong(&pool));
     // By chance 0.2, and at most 3 * 0.2^2 * 0.8 + 0.2^3 = 0.104 where two of three must agree.
     assert!((0.13..0.27).contains(&of_one), "{of_one}");
+    let sole = &alone.report.annotators[0];
+    assert_eq!(
+        (sole.answers, sole.accuracy),
+        (190, None),
+        "of who answers alone nothing can be told"
+    );
     assert!(of_three < 0.1, "{of_three}");
     assert_eq!((three.status.labelled, three.status.answers), (190, 570));
     let report = &three.report;
@@ -206,22 +212,70 @@ async fn annotators_speak_through_columns_of_their_own_and_a_budget_of_money_end
 }
 
 #[tokio::test]
-async fn a_cell_that_names_no_class_is_told_with_its_sample() {
+async fn cells_that_cannot_be_answers_are_told_before_anything_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     crowd(folder.path());
     let path = folder.path().join("crowd.csv");
-    let text = std::fs::read_to_string(&path).unwrap().replace(",high,low", ",hihg,low");
-    std::fs::write(&path, text).unwrap();
-    let set = [("retry.attempts".to_owned(), "1".to_owned())];
-    let definition = workflow::load(&folder.path().join("crowd.toml"), &set).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
     let state = tempfile::tempdir().unwrap();
     let (store, artifacts) = sled(state.path());
     let engine = Engine::builder(store, artifacts).build();
-    let run = engine.start(definition, folder.path()).await.unwrap();
-    let status = finish(&engine, run).await;
-    let cause = status.failed.unwrap().cause;
-    assert!(cause.contains("ben says \"hihg\" of sample s"), "{cause}");
-    let unknown = RunId(uuid::Uuid::from_u128(1));
-    let error = engine.labels(unknown).await.unwrap_err();
+    let refused = async |text: String, set: &[(&str, &str)]| {
+        std::fs::write(&path, text).unwrap();
+        let set: Vec<_> = set.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let definition = workflow::load(&folder.path().join("crowd.toml"), &set).unwrap();
+        engine.start(definition, folder.path()).await.unwrap_err().to_string()
+    };
+    let why = refused(text.replace(",high,low", ",hihg,low"), &[]).await;
+    assert!(why.contains("ben says \"hihg\" of sample s"), "{why}");
+    assert!(why.contains("correct the cell"), "{why}");
+    let mut silent: Vec<String> = text.lines().map(str::to_owned).collect();
+    for line in silent.iter_mut().skip(1) {
+        let cells: Vec<&str> = line.split(',').take(3).collect();
+        *line = format!("{},,,", cells.join(","));
+    }
+    let why = refused(silent.join("\n"), &[]).await;
+    assert!(why.contains("says anything of") && why.contains("fill one in"), "{why}");
+    let dora = [("annotator.columns", "[\"ann\", \"ben\", \"dora\"]")];
+    let why = refused(text, &dora).await;
+    assert!(why.contains("no column \"dora\", which `annotator.columns` names"), "{why}");
+    let error = engine.labels(RunId(uuid::Uuid::from_u128(1))).await.unwrap_err();
     assert!(matches!(error, EngineError::UnknownRun { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn labels_that_a_gate_reads_are_left_alone() {
+    let set = [
+        ("run.mode", "production"),
+        ("pool.test", "0"),
+        ("selector.seed_batch", "40"),
+        ("selector.audit_fraction", "0.3"),
+        ("selector.relabel_fraction", "0.3"),
+        ("annotator.votes", "2"),
+        ("annotator.consensus", "dawid_skene"),
+        ("kpi.gate", "true"),
+        ("kpi.target", "0.99"),
+        ("kpi.savings", "false"),
+    ];
+    let small = SMALL.iter().filter(|(key, _)| *key != "selector.seed_per_class");
+    let set: Vec<_> = small.chain(&set).copied().collect();
+    let ended = Ended::run(workflow("digits-softmax.toml", &set), &workflows()).await;
+    let (mut fresh, mut changed) = (BTreeSet::new(), 0);
+    for event in &ended.events {
+        if let Event::BatchSelected(batch) = event {
+            let audit = batch.picks.iter().filter(|pick| pick.arm == Arm::Audit);
+            fresh.extend(audit.map(|pick| pick.sample.clone()));
+        }
+        if let Event::ModelSelected(selected) = event
+            && selected.promoted
+        {
+            fresh.clear();
+        }
+        if let Event::Relabelled(relabelled) = event {
+            changed += relabelled.labels.len();
+            let read = relabelled.labels.iter().find(|relabel| fresh.contains(&relabel.sample));
+            assert!(read.is_none(), "{read:?}");
+        }
+    }
+    assert!(changed > 0 && ended.events.iter().any(|event| event.name() == "KpiChecked"));
 }

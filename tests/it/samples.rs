@@ -241,11 +241,12 @@ pub(crate) fn every_event() -> Vec<Event> {
             evidence: digest("probabilities"),
         }),
         Event::BaselineMeasured(BaselineMeasured {
-            labels: 32,
+            random_labels: 32,
+            all_labels: 120,
             metric: "accuracy".into(),
             n: 180,
-            value: 0.75,
-            production: 0.875,
+            random: 0.75,
+            all: 0.875,
         }),
         Event::DriftChecked(DriftChecked {
             model: digest("model"),

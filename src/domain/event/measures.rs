@@ -4,22 +4,24 @@ use crate::domain::digest::Digest;
 use crate::domain::kpi::Interval;
 use serde::{Deserialize, Serialize};
 
-/// A model that learnt from the randomly drawn labels alone, measured beside the one in production on the same samples.
+/// Two models of one training each, measured on the same samples: of the randomly drawn labels alone, and of all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineMeasured {
-    /// How many labels it learnt from.
-    pub labels: u64,
+    /// How many labels were drawn at random.
+    pub random_labels: u64,
+    /// How many there are in all.
+    pub all_labels: u64,
     /// What was measured, for example `accuracy`.
     pub metric: String,
     /// On how many samples of the validation split.
     pub n: u64,
-    /// Its value.
-    pub value: f64,
-    /// The value of the model in production.
-    pub production: f64,
+    /// The value of the best model that learnt from the random ones alone.
+    pub random: f64,
+    /// The value of the best model that the training on all of them gave.
+    pub all: f64,
 }
 
-/// The samples that came since the production model was trained, held against those before.
+/// The samples that came since the last training, held against those before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriftChecked {
     /// The model whose answers were compared.

@@ -195,11 +195,14 @@ impl Run {
     }
 
     pub(super) fn check_baseline(&self, baseline: &BaselineMeasured) -> Result<(), String> {
-        if baseline.labels > self.labelled() {
-            let (labels, known) = (baseline.labels, self.labelled());
-            return Err(format!("it learnt from {labels} labels, the run has {known}"));
+        let BaselineMeasured { random_labels, all_labels, .. } = *baseline;
+        if all_labels != self.labelled() || random_labels > all_labels {
+            let known = self.labelled();
+            return Err(format!(
+                "it learnt from {random_labels} and {all_labels} labels, the run has {known}"
+            ));
         }
-        if !baseline.value.is_finite() || !baseline.production.is_finite() {
+        if !baseline.random.is_finite() || !baseline.all.is_finite() {
             return Err("its numbers are not finite".to_owned());
         }
         Ok(())

@@ -15,10 +15,12 @@ use crate::metrics;
 const LABELS_LEAST: usize = 2;
 
 /// Trains on the labels that chance chose (the audit arm, and a first batch that was drawn at random), chooses among the
-/// checkpoints as the model selector does, and measures the choice beside the model in `production` on the same samples.
+/// checkpoints as the model selector does, and measures the choice beside `challenger`, the best of the training on all labels.
+///
+/// Both are models of one training: what is in production is the best of many, which no single training can be held against.
 pub(super) fn baseline(
     step: &Step,
-    production: Digest,
+    challenger: Digest,
     validation: &Validation<'_>,
 ) -> Result<Option<BaselineMeasured>, StepError> {
     let known = &validation.known;
@@ -57,10 +59,11 @@ pub(super) fn baseline(
     let Some((_, random)) = best else { return Ok(None) };
     let kpi = Criterion::by(step.definition.kpi.metric);
     Ok(Some(BaselineMeasured {
-        labels,
+        random_labels: labels,
+        all_labels: step.run.labelled(),
         metric: kpi.metric().to_string(),
         n: known.rows.len() as u64,
-        value: kpi.value(step, &random, known)?,
-        production: kpi.value(step, &*validation.answers(production)?, known)?,
+        random: kpi.value(step, &random, known)?,
+        all: kpi.value(step, &*validation.answers(challenger)?, known)?,
     }))
 }

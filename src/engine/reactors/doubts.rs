@@ -5,7 +5,7 @@
 
 use super::labels::{Known, bought};
 use super::train::{Samples, backbone, train_aside};
-use super::voting::is_anybody_left;
+use super::voting::{is_anybody_left, measures};
 use crate::annotation::dawid_skene::{self, dawid_skene};
 use crate::annotation::majority::majority;
 use crate::annotation::relabel::{Doubt, disputed, relabel, suspected, unsure};
@@ -36,12 +36,12 @@ pub(super) struct Doubts {
     pub(super) picks: Vec<Pick>,
 }
 
-/// What to ask again of what is known, in a batch of `batch` samples with `audit` of them at random.
+/// What to ask again of what is known, in a batch of which `audit` samples are drawn at random.
 ///
-/// A label is asked again once at most. Audit labels that the production model was not trained on stay as they are: the gate
-/// reads them, and would flatter the model if only those were corrected that the model denies.
-pub(super) fn doubts(step: &Step, batch: usize, audit: usize) -> Result<Doubts, StepError> {
-    let budget = budget(batch, audit, step.definition.selector.relabel_fraction);
+/// A label is asked again once at most, and not while a gate reads it.
+pub(super) fn doubts(step: &Step, audit: usize) -> Result<Doubts, StepError> {
+    let selector = &step.definition.selector;
+    let budget = budget(selector.batch, audit, selector.relabel_fraction);
     if budget == 0 {
         return Ok(Doubts::default());
     }
@@ -91,8 +91,8 @@ fn suggest<'a>(
     for doubt in doubts {
         let ballots = step.run.votes.get(doubt.sample).map_or(0, Vec::len);
         let was_asked_again = ballots > step.definition.answers.votes;
-        let measures = step.run.fresh_audit.contains(doubt.sample);
-        if !was_asked_again && !measures && is_anybody_left(step, doubt.sample)? {
+        let open_question = !was_asked_again && !measures(step, doubt.sample);
+        if open_question && is_anybody_left(step, doubt.sample)? {
             open.push(doubt);
         }
     }

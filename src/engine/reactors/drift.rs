@@ -1,4 +1,4 @@
-//! Whether the samples that came since the production model was trained are of another kind than those before.
+//! Whether the samples that came since the last training are of another kind than those before.
 
 use super::measured::answers;
 use crate::domain::chance::Chance;
@@ -15,7 +15,9 @@ const SAMPLES_MOST: usize = 1_000;
 /// Asks the production model about some samples of both sides; `None` where nobody wants to know, or hardly anything came.
 pub(super) fn drift(step: &Step, model: Digest) -> Result<Option<DriftChecked>, StepError> {
     let Some(level) = step.definition.kpi.drift else { return Ok(None) };
-    let then = step.run.trained_in(model).and_then(|cycle| step.run.pool_of(cycle));
+    // Since the last training, whatever came of it: one answer to new samples is enough.
+    let trained = step.run.history.iter().rev().find(|line| line.checkpoints.is_some());
+    let then = trained.and_then(|line| step.run.pool_of(line.cycle));
     let Some(then) = then.filter(|then| Some(*then) != step.run.pool) else { return Ok(None) };
     let (before, arrived) = sides(step, then)?;
     if arrived.len() < drift::SAMPLES_LEAST || before.len() < drift::SAMPLES_LEAST {
@@ -33,8 +35,7 @@ pub(super) fn drift(step: &Step, model: Digest) -> Result<Option<DriftChecked>, 
     };
     if checked.is_drift() {
         step.remark(format!(
-            "the {} samples that came since the production model was trained look different to it (distance {:.3}, p {:.2e}): \
-             it is trained again",
+            "the {} samples that came since the last training look different to the production model (distance {:.3}, p {:.2e})",
             checked.arrived, checked.statistic, checked.p
         ));
     }
@@ -43,9 +44,9 @@ pub(super) fn drift(step: &Step, model: Digest) -> Result<Option<DriftChecked>, 
 
 /// Samples that were there when the model was trained, and those that came since.
 ///
-/// What is known of a model's answers must not depend on what it learnt, and no side may lack what a strategy picked. So
-/// before stands the part of the first pool that is held out from training, and of what came later, up to the training, an
-/// equal share of what has no label; after it all that came since, which the model has not learnt from.
+/// A model's answers must not be compared where it learnt. So before stands the part of the first pool that is held out
+/// from training, and of what came later, up to the training, an equal share of what has no label (which lacks the few that
+/// a strategy picked); after it all that came since. Each cycle with new samples looks once, at the level of the workflow.
 fn sides(step: &Step, then: Digest) -> Result<(Vec<usize>, Vec<usize>), StepError> {
     let members = |version: Digest| -> Result<Runs, StepError> {
         step.pool.members(&step.artifacts.get(&version)?).map_err(StepError::permanent)

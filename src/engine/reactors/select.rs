@@ -49,9 +49,10 @@ impl Reactor for Select {
                 Mode::Development => 0,
                 Mode::Production => data_selector::audit_size(batch, selector.audit_fraction),
             };
-            let doubts = doubts(step, batch, audit)?;
+            let doubts = doubts(step, audit)?;
             doubted = doubts.doubted;
-            let fresh = batch - doubts.picks.len();
+            // What is asked again buys no label, but takes its part of the batch.
+            let fresh = batch.min(selector.batch.saturating_sub(doubts.picks.len())).max(audit);
             let mut selected = by_strategy(step, &candidates, &selector.strategy, fresh, audit)?;
             selected.picks.extend(doubts.picks);
             selected

@@ -65,7 +65,11 @@ impl Reactor for SelectModel {
         } else {
             kpi(step, model, "test", &held_out(step, &split.test)?)?
         };
-        let baseline = baseline(step, model, &validation)?;
+        let challenger = challenger.or(challengers.last());
+        let baseline = match challenger {
+            Some(challenger) => baseline(step, challenger.model, &validation)?,
+            None => None,
+        };
         Ok(Command::SelectModel { compared, selected, acceptance, baseline })
     }
 }

@@ -5,10 +5,10 @@ use crate::annotation::consensus::consensus;
 use crate::annotation::played;
 use crate::annotation::votes::{Vote, Votes};
 use crate::domain::command::Command;
+use crate::domain::definition::GateEstimator;
 use crate::domain::event::{Annotation, Relabel};
 use crate::domain::ids::SampleId;
 use crate::domain::label::Label;
-use crate::domain::table::Column;
 use crate::engine::reactor::{Step, StepError};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) fn ask(step: &Step, missing: &BTreeSet<SampleId>) -> Result<Command, 
         let said: Vec<_> = unasked(step, sample)?.into_iter().take(wanted).collect();
         if said.is_empty() && !is_known {
             return Err(StepError::permanent(format!(
-                "none of the annotators' columns {:?} says anything of sample {sample}; fill one in, or take the sample out of the pool",
+                "none of the annotators' columns {:?} says anything of sample {sample}; fill one in, then `gleaner resume`",
                 step.definition.pool.answers
             )));
         }
@@ -42,6 +42,15 @@ pub(super) fn ask(step: &Step, missing: &BTreeSet<SampleId>) -> Result<Command, 
     Ok(Command::RecordVotes { votes, agreed, relabelled })
 }
 
+/// Whether the gate still reads a sample's label. It then stays as it is: a gate would flatter the model if those labels
+/// alone were corrected that the model denies.
+pub(super) fn measures(step: &Step, sample: &SampleId) -> bool {
+    let drawn = || step.run.fresh_draws.iter().flat_map(|draws| &draws.drawn);
+    step.run.fresh_audit.contains(sample)
+        || (step.definition.kpi.estimator == GateEstimator::Lure
+            && drawn().any(|(drawn, _)| drawn == sample))
+}
+
 /// Whether somebody is left who was not asked about a sample.
 pub(super) fn is_anybody_left(step: &Step, sample: &SampleId) -> Result<bool, StepError> {
     Ok(!unasked(step, sample)?.is_empty())
@@ -55,66 +64,25 @@ fn unasked(step: &Step, sample: &SampleId) -> Result<Vec<(String, u32)>, StepErr
     let row = step.pool.index_of(sample).ok_or_else(|| {
         StepError::permanent(format!("picked sample {sample} is no longer in the pool"))
     })?;
-    if step.definition.pool.answers.is_empty() {
-        let truth = step.pool.label(row).ok_or_else(|| {
-            StepError::permanent(format!(
-                "the oracle does not know the label of {sample}: its label cell in the pool is empty; fill it in, or name \
-                 the annotators' columns in annotator.columns"
-            ))
-        })?;
-        let classes = u32::try_from(step.pool.classes().len()).unwrap_or(u32::MAX);
-        let seed = step.definition.run.seed;
-        let names = (1..).map(played::name).filter(|name| is_new(name));
-        let says = |name: String| {
-            let class = played::answer(truth, classes, answers.noise, seed, &name, sample);
-            (name, class)
-        };
-        return Ok(names.take(answers.votes.max(ASKED_AGAIN)).map(says).collect());
+    if !step.definition.pool.answers.is_empty() {
+        let said = step.pool.answers(row).map_err(StepError::permanent)?;
+        let said = said.into_iter().filter(|(name, _)| is_new(name));
+        return Ok(said.map(|(name, class)| (name.to_owned(), class)).collect());
     }
-    let mut said = Vec::new();
-    for (name, column) in step.pool.answers().columns.iter().filter(|(name, _)| is_new(name)) {
-        if let Some(class) = class_in(step, column, row, name, sample)? {
-            said.push((name.clone(), class));
-        }
-    }
-    Ok(said)
-}
-
-/// The class that a cell names; `None` where it is empty.
-fn class_in(
-    step: &Step,
-    column: &Column,
-    row: usize,
-    annotator: &str,
-    sample: &SampleId,
-) -> Result<Option<u32>, StepError> {
-    let classes = step.pool.classes();
-    // A column of numbers was read as such: 7 is the class "7", and "07".
-    let (said, place) = match column {
-        Column::Text(cells) => {
-            let Some(cell) = cells.get(row).and_then(Option::as_deref) else { return Ok(None) };
-            (cell.to_owned(), classes.iter().position(|class| class == cell))
-        }
-        Column::Whole(cells) => {
-            let Some(cell) = cells.get(row).copied().flatten() else { return Ok(None) };
-            let is_it = |class: &String| class.parse() == Ok(cell);
-            (cell.to_string(), classes.iter().position(is_it))
-        }
-        Column::Number(cells) => {
-            let Some(cell) = cells.get(row).copied().flatten() else { return Ok(None) };
-            let is_it = |class: &String| {
-                class.parse::<f64>().is_ok_and(|class| class.total_cmp(&cell).is_eq())
-            };
-            (cell.to_string(), classes.iter().position(is_it))
-        }
-    };
-    let class = place.and_then(|place| u32::try_from(place).ok());
-    class.map(Some).ok_or_else(|| {
+    let truth = step.pool.label(row).ok_or_else(|| {
         StepError::permanent(format!(
-            "{annotator} says {said:?} of sample {sample}, which is none of the classes {classes:?}; correct the cell, or list \
-             the class in pool.classes"
+            "the oracle does not know the label of {sample}: its label cell in the pool is empty; fill it in, or name the \
+             annotators' columns in annotator.columns"
         ))
-    })
+    })?;
+    let classes = u32::try_from(step.pool.classes().len()).unwrap_or(u32::MAX);
+    let seed = step.definition.run.seed;
+    let names = (1..).map(played::name).filter(|name| is_new(name));
+    let says = |name: String| {
+        let class = played::answer(truth, classes, answers.noise, seed, &name, sample);
+        (name, class)
+    };
+    Ok(names.take(answers.votes.max(ASKED_AGAIN)).map(says).collect())
 }
 
 /// What all answers come to: labels for samples that had none, and what became of those that had one.
@@ -149,7 +117,9 @@ fn settle(
     for (sample, class) in settled {
         let after = Label::Class(class);
         match known(sample) {
-            Some(before) if before != after || missing.contains(sample) => {
+            Some(before)
+                if missing.contains(sample) || (before != after && !measures(step, sample)) =>
+            {
                 relabelled.push(Relabel { sample: sample.clone(), before, after });
             }
             Some(_) => {}

@@ -1,6 +1,6 @@
 //! Rules of several answers a label, of money, and of what is looked at beside the KPI.
 
-use crate::domain::definition::{Definition, PoolSource};
+use crate::domain::definition::{Consensus, Definition, PoolSource};
 use crate::domain::task::Task;
 use crate::workflow::reader::Reader;
 
@@ -17,7 +17,7 @@ pub(super) fn answers(definition: &Definition, reader: &mut Reader<'_>) {
             ("annotator", "noise"),
             ("selector", "relabel_fraction"),
         ];
-        for key in of_classes.into_iter().filter(|_| definition.votes()) {
+        for key in of_classes {
             if reader.has(key) {
                 let problem = "several answers become one label by counting classes, which only a classification has; \
                                remove the key";
@@ -49,6 +49,30 @@ pub(super) fn answers(definition: &Definition, reader: &mut Reader<'_>) {
         if answers.noise > 0.0 {
             let problem = "annotators who have columns make their own mistakes; remove the key";
             reader.contradiction(&[("annotator", "noise"), columns], problem);
+        }
+    }
+    let (again, columns) = (("selector", "relabel_fraction"), ("annotator", "columns"));
+    if answers.consensus == Consensus::DawidSkene && answers.votes < 2 {
+        let problem = "who is to be believed is learnt from samples that several answer for; set votes = 2 or more, or consensus = \"majority\"";
+        reader.contradiction(&[("annotator", "consensus"), ("annotator", "votes")], problem);
+    }
+    if selector.relabel_fraction > 0.0 {
+        if !pool.answers.is_empty() && pool.answers.len() <= answers.votes {
+            let problem = format!(
+                "a label is asked again of those who were not asked yet, and votes = {} asks all {}; set it lower, or add a column",
+                answers.votes,
+                pool.answers.len()
+            );
+            reader.contradiction(&[again, ("annotator", "votes"), columns], &problem);
+        }
+        if pool.answers.is_empty() && answers.noise <= 0.0 {
+            let problem = "the oracle makes no mistakes and would say the same again; remove the key, give it noise, or name the annotators' columns";
+            reader.contradiction(&[again, ("annotator", "noise")], problem);
+        }
+        if selector.batch < 3 {
+            let problem =
+                format!("a batch of {} has no room for it; make it at least 3", selector.batch);
+            reader.contradiction(&[again, ("selector", "batch")], &problem);
         }
     }
     if selector.relabel_fraction > 0.0 && definition.trainer.external.is_some() {

@@ -1,6 +1,7 @@
 //! Labels that rest on several answers, labels that are asked again, and what is looked at beside the KPI.
 
 use super::Then::{Ends, Follows, Refused};
+use super::after_training::back;
 use super::*;
 
 fn vote(sample: &str, annotator: &str, class: u32) -> Annotation {
@@ -112,6 +113,36 @@ fn only_what_is_labelled_is_asked_again() {
     refused(&[("a", Arm::Strategy)], &["sample a is labelled already"]);
 }
 
+#[test]
+fn an_audit_label_that_was_asked_again_measures_no_earlier_model() {
+    // Audit label d is asked again in the third cycle; then m1 comes back, which had not been trained on it.
+    let picks = [("e", Arm::Strategy), ("d", Arm::Relabel)];
+    let Event::CycleStarted(started) = cycle_started(4) else { panic!("a cycle") };
+    let third = [
+        Event::CycleStarted(CycleStarted { selector_model: Some(model("m3")), ..started }),
+        batch(&picks, 6),
+        voted(&[("e", "ann", 1), ("d", "ann", 1)]),
+        relabelled(&[("d", 1, 1)]),
+    ];
+    let given = then(&two_cycles(), &third);
+    assert_eq!(replay(&then(&given, &[back("m1", "m3")])).fresh_audit, samples(&[]));
+    let given = then(&two_cycles(), &third[..2]);
+    assert_eq!(replay(&then(&given, &[back("m1", "m3")])).fresh_audit, samples(&["d"]));
+}
+
+#[test]
+fn what_is_asked_again_takes_no_label_of_those_that_are_left() {
+    let picks = [("c", Arm::Strategy), ("a", Arm::Relabel)];
+    let command = || record(batch_of(&picks, 8));
+    let events = &["BatchSelected"];
+    let one_left = stopping(true, None, Some(3));
+    check(&one_left, &until("selecting"), command(), Follows(events, Some(JobKind::Annotate)));
+    let mut small = workflow();
+    small.selector.batch = 1;
+    let why = &["a batch of 2 was selected where at most 1 are allowed"];
+    check(&small, &until("selecting"), command(), Refused(why));
+}
+
 fn doubted() -> LabelsDoubted {
     LabelsDoubted {
         labels: 2,
@@ -166,11 +197,12 @@ fn a_gate_that_is_met_leads_to_a_training_where_other_samples_came() {
 
 fn baseline() -> BaselineMeasured {
     BaselineMeasured {
-        labels: 3,
+        random_labels: 3,
+        all_labels: 4,
         metric: "accuracy".to_owned(),
         n: 180,
-        value: 0.7,
-        production: 0.8,
+        random: 0.7,
+        all: 0.8,
     }
 }
 
@@ -188,9 +220,12 @@ fn what_random_labels_give_stands_beside_the_choice() {
     let given = until("selecting a model");
     let run = check(&workflow(), &given, command, Follows(events, Some(JobKind::Start)));
     assert_eq!(run.history[1].baseline, Some(baseline.clone()));
-    let more = BaselineMeasured { labels: 5, ..baseline };
-    let why = &["5 labels, the run has 4"];
-    check(&workflow(), &until("accepting"), Event::BaselineMeasured(more), Refused(why));
+    let refused = |baseline| {
+        let why = &["labels, the run has 4"];
+        check(&workflow(), &until("accepting"), Event::BaselineMeasured(baseline), Refused(why));
+    };
+    refused(BaselineMeasured { random_labels: 5, ..baseline.clone() });
+    refused(BaselineMeasured { all_labels: 5, ..baseline });
 }
 
 fn class(class: u32) -> ClassKpi {
