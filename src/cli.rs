@@ -20,6 +20,7 @@ mod log;
 mod models;
 mod output;
 mod repair;
+mod replay;
 mod run;
 mod runtime;
 mod screen;
@@ -30,6 +31,7 @@ mod status;
 mod validate;
 mod verify;
 
+use crate::audit::replay::Point;
 use crate::control::{Request, Response};
 use clap::{Args, Parser, Subcommand};
 use error::CliError;
@@ -140,6 +142,24 @@ enum Command {
         workflow: PathBuf,
         #[command(flatten)]
         overrides: Overrides,
+    },
+    /// Fold a run's log and show what the run was at a point of it.
+    Replay {
+        /// The run [default: the newest].
+        run: Option<String>,
+        /// Up to here: the end of a cycle, or an event of it.
+        #[arg(long, value_name = "CYCLE[:REVISION]")]
+        to: Option<Point>,
+        /// Show each event and what came of it.
+        #[arg(long)]
+        step: bool,
+    },
+    /// Compare two points, of one run or of two.
+    Diff {
+        /// The one: RUN, or RUN@CYCLE[:REVISION]; without a run the newest.
+        a: String,
+        /// The other.
+        b: String,
     },
     /// Hold every event, pick, label and file against each other; write nothing.
     Verify {
@@ -346,6 +366,10 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Validate { workflow, overrides } => {
             validate::validate(output, workflow, &overrides.all())
         }
+        Command::Replay { run, to, step } => {
+            replay::replay(cli, output, run.clone(), *to, *step).await
+        }
+        Command::Diff { a, b } => replay::diff(cli, output, a, b).await,
         Command::Verify { run } => verify::verify(cli, output, run.as_deref()).await,
         Command::Simulate(arguments) => simulate::simulate(output, arguments).await,
         Command::Doctor => doctor::doctor(output),

@@ -183,6 +183,15 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
             let run = find_run(engine, run.as_deref()).await?;
             Ok(Response::Models(engine.models(run).await?))
         }
+        Request::Replay { run, to } => {
+            let replay = replayed(engine, run.as_deref(), to.as_deref()).await?;
+            Ok(Response::Replayed(replay.snapshot()))
+        }
+        Request::Diff { a, b } => {
+            let ((a, a_at), (b, b_at)) = (parts(&a), parts(&b));
+            let (a, b) = (replayed(engine, a, a_at).await?, replayed(engine, b, b_at).await?);
+            Ok(Response::Difference(difference(&a, &b)))
+        }
         Request::Labels { run } => {
             let run = find_run(engine, run.as_deref()).await?;
             Ok(Response::Labels(engine.labels(run).await?))

@@ -50,6 +50,8 @@ pub(super) async fn jobs(
         | Response::Log { .. }
         | Response::Models(_)
         | Response::Labels(_)
+        | Response::Replayed(_)
+        | Response::Difference(_)
         | Response::Refused(_) => {}
     }
     Ok(ExitCode::SUCCESS)

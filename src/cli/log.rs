@@ -64,7 +64,7 @@ fn again(batch: &BatchSelected) -> usize {
 }
 
 /// An event in one line.
-fn sentence(event: &Event) -> String {
+pub(super) fn sentence(event: &Event) -> String {
     match event {
         Event::RunStarted(run) => {
             format!(

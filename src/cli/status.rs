@@ -31,6 +31,8 @@ pub(super) async fn status(
         | Response::Jobs(_)
         | Response::Models(_)
         | Response::Labels(_)
+        | Response::Replayed(_)
+        | Response::Difference(_)
         | Response::Done(_)
         | Response::Refused(_) => {}
     }

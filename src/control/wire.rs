@@ -2,6 +2,7 @@
 //!
 //! Pure: bytes in, values out. The bytes may be anything.
 
+use crate::audit::replay::{Difference, Snapshot};
 use crate::domain::event::Event;
 use crate::engine::label_report::LabelReport;
 use crate::engine::status::{JobSummary, ModelSummary, RunStatus};
@@ -88,6 +89,20 @@ pub enum Request {
         /// Which run; the newest if none is named.
         run: Option<String>,
     },
+    /// A run as it was.
+    Replay {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// When: `CYCLE` or `CYCLE:REVISION`; now, if nothing is said.
+        to: Option<String>,
+    },
+    /// How two points differ.
+    Diff {
+        /// The one: `RUN`, or `RUN@CYCLE:REVISION`.
+        a: String,
+        /// The other.
+        b: String,
+    },
     /// How good a run's labels are.
     Labels {
         /// Which run; the newest if none is named.
@@ -149,6 +164,10 @@ pub enum Response {
     Models(Vec<ModelSummary>),
     /// To [`Request::Labels`].
     Labels(LabelReport),
+    /// To [`Request::Replay`].
+    Replayed(Snapshot),
+    /// To [`Request::Diff`].
+    Difference(Difference),
     /// To what changes something: what happened.
     Done(String),
     /// It was refused.

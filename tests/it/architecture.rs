@@ -50,7 +50,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "workflow",
         ],
     ),
-    ("control", &["engine", "store", "domain"]),
+    ("control", &["audit", "engine", "store", "domain"]),
     ("mlflow", &["domain"]),
     (
         "engine",
