@@ -27,3 +27,18 @@ for field, mask in zip(fields, masks):
         mask[y : y + 8, x : x + 8][ink] = 1 if digits[at] % 2 == 0 else 2
 np.save("fields.npy", fields.astype(np.uint8).reshape(count, 1, side, side))
 np.save("fields-labels.npy", masks)
+
+# Ink or ground: a digit at a random place, faint or strong, under noise. A single pixel seldom tells, those around it do. Faint
+# digits are rare: of a random batch, few teach them.
+random = np.random.Generator(np.random.PCG64(8))
+count, side = 600, 16
+strokes = random.normal(0, 40, (count, side, side))
+masks = np.zeros((count, side, side), np.uint8)
+for stroke, mask, at in zip(strokes, masks, random.permutation(len(digits))):
+    y, x = random.integers(0, side - 7, 2)
+    glyph = pixels[at].reshape(8, 8)
+    strength = random.choice([4, 10], p=[0.2, 0.8])
+    stroke[y : y + 8, x : x + 8] += strength * glyph
+    mask[y : y + 8, x : x + 8] = glyph >= 6
+np.save("strokes.npy", np.clip(strokes + 60, 0, 255).astype(np.uint8).reshape(count, 1, side, side))
+np.save("strokes-labels.npy", masks)
