@@ -1,16 +1,25 @@
-//! The audit: whether the record is whole, and what it proves. Reads, and changes nothing.
+//! The audit: whether the record is whole, and what it proves. Reads a store, and changes nothing in it.
 //!
 //! | part | what it does |
 //! |---|---|
 //! | [`replay`] | a run at any point of its log, and how two points differ |
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
 //! | [`merkle`] | proofs that a record is in a log, and that a log only grew: roots, which need no log to check |
+//! | [`checkpoint`] | how long a log was and its root, signed: what shows that its end was cut off, if it is kept elsewhere |
+//! | [`note`] | a text, and who signed it |
+//! | [`key`] | whose key it is, and the file where its private half lies |
 //!
 //! A chain of hashes shows that a record in the middle changed. It does not show that the end was cut off: what is left is a
-//! whole chain. A root over all records that is kept elsewhere does.
+//! whole chain. A signed root that is kept elsewhere does.
 //!
-//! **Not here yet:** what signs a root, the roots of a store (trees take values in and give values out), `explain`, `replay`, the bundle.
+//! **Not here yet:** checkpoints of a store, `explain`, the bundle. All but [`verify`] and [`key::file`] is bytes and
+//! values in, bytes and values out.
 
+mod base64;
+pub mod checkpoint;
+mod ed25519;
+pub mod key;
 pub mod merkle;
+pub mod note;
 pub mod replay;
 pub mod verify;

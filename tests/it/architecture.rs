@@ -85,8 +85,10 @@ const ARROWS: [(&str, &[&str]); 23] = [
 ];
 
 /// Each foreign library that has one place, and that place: files, or folders with `/` at the end.
-const LIBRARIES: [(&str, &[&str]); 15] = [
+const LIBRARIES: [(&str, &[&str]); 17] = [
     ("minreq", &["src/mlflow/http.rs"]),
+    ("ed25519_dalek", &["src/audit/ed25519.rs"]),
+    ("getrandom", &["src/audit/key.rs"]),
     ("pulp", &["src/data_selector/simd.rs"]),
     ("zune_jpeg", &["src/pool/picture.rs"]),
     ("zip", &["src/data_selector/evidence.rs"]),
