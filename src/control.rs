@@ -4,13 +4,16 @@
 //! [`handle`] answers a [`Request`], whoever asks. [`serve`] listens on `control.sock` in the state directory, one JSON
 //! line each way (`control/wire.rs`); [`ask`] is the other end. Only the owner of the state directory may connect.
 
+mod replay;
 mod wire;
 
+use crate::audit::replay::{Point, difference};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
 use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
 use crate::store::StoreError;
+use replay::{parts, replayed};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use wire::{Cursor, LogRecord, Request, Response};
@@ -58,6 +61,19 @@ pub enum ControlError {
     BadJob {
         /// What was given.
         text: String,
+    },
+    /// No place in a log.
+    #[error("{0}")]
+    BadPoint(String),
+    /// A place after the end of a log.
+    #[error("the log of run {run} ends at {end}, before {to}")]
+    BeyondEnd {
+        /// Which run.
+        run: RunId,
+        /// Where its log ends.
+        end: Point,
+        /// What was asked for.
+        to: Point,
     },
     /// Several are called that.
     #[error("{text:?} may mean several models: give more of the digest")]

@@ -45,7 +45,7 @@ mod task;
 mod tasks;
 
 pub use agent::{remarks, train};
-pub use combine::{CombineError, combine};
+pub use combine::{CombineError, Parts, combine, parts_of};
 pub use graph::{Graph, GraphError, Op, Value};
 pub use loader::{Batch, Moments};
 pub use loss::Loss;

@@ -2,8 +2,8 @@
 
 use super::{ControlError, PAGE, find_run};
 use crate::audit::replay::{Point, Replay};
-use crate::engine::{Engine, EngineError};
 use crate::domain::ids::{CycleId, CycleNumber, Revision};
+use crate::engine::{Engine, EngineError};
 
 /// The run that `run` names, without a name the newest, as it was at `to`, without a point as it is.
 pub(super) async fn replayed(
@@ -36,7 +36,9 @@ pub(super) async fn replayed(
         }
     }
     match (to, end) {
-        (Some(to), Some(end)) if !is_reached(to, end) => Err(ControlError::BeyondEnd { run, end, to }),
+        (Some(to), Some(end)) if !is_reached(to, end) => {
+            Err(ControlError::BeyondEnd { run, end, to })
+        }
         (_, _) => Ok(replay),
     }
 }

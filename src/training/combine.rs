@@ -3,9 +3,10 @@
 //! The backbone stays as it is, its operator versions too. The head's operations are appended, its weights as constants,
 //! under names that the backbone does not have; the outputs of the whole are the head's.
 
+use crate::domain::digest::Digest;
 use onnx_rs::ast::{
     Attribute, AttributeType, DataLocation, DataType, Dimension, Graph, Model, Node, OpType,
-    TensorProto, TypeValue, ValueInfo,
+    StringStringEntry, TensorProto, TypeValue, ValueInfo,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,13 +64,44 @@ pub enum CombineError {
     },
 }
 
+/// Under which keys the metadata of a combined file name its parts.
+const BACKBONE: &str = "gleaner.backbone";
+const HEAD: &str = "gleaner.head";
+
+/// What a combined file is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// The backbone's file.
+    pub backbone: Digest,
+    /// The head's.
+    pub head: Digest,
+}
+
+/// The parts of a file that [`combine`] made; `None` for any other.
+#[must_use]
+pub fn parts_of(combined: &[u8]) -> Option<Parts> {
+    let model = onnx_rs::parse(combined).ok()?;
+    let named = |key: &str| {
+        let entry = model.metadata_props.iter().find(|entry| entry.key == key)?;
+        entry.value.parse().ok()
+    };
+    Some(Parts { backbone: named(BACKBONE)?, head: named(HEAD)? })
+}
+
 /// One ONNX file of a frozen backbone and a head that takes what the backbone answers: its output `embedding`, or its only
 /// one, of 32-bit floats with the axes `[batch, values]`. The input is the backbone's, the outputs are the head's.
+///
+/// Its metadata name both files by their digests, see [`parts_of`].
 ///
 /// # Errors
 /// [`CombineError`] says what does not fit. Weights in other files are refused: the one file would not be whole.
 pub fn combine(backbone: &[u8], head: &[u8]) -> Result<Vec<u8>, CombineError> {
+    let digests = [(BACKBONE, backbone), (HEAD, head)];
+    let digests = digests.map(|(key, bytes)| (key, Digest::of(bytes).to_string()));
     let mut model = parse("backbone", backbone)?;
+    model.metadata_props.retain(|entry| ![BACKBONE, HEAD].contains(&entry.key));
+    let named = digests.iter().map(|(key, value)| StringStringEntry { key, value });
+    model.metadata_props.extend(named);
     let mut head = parse("head", head)?;
     let head_graph = std::mem::take(&mut head.graph).unwrap_or_default();
     let mut graph = std::mem::take(&mut model.graph).unwrap_or_default();

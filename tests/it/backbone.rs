@@ -4,6 +4,7 @@ use crate::support::{finish, sled, workflow, workflows};
 use gleaner::domain::definition::ProviderChoice;
 use gleaner::engine::Engine;
 use gleaner::inference::{LoadOptions, Scores, load};
+use gleaner::metrics::argmax;
 
 #[tokio::test]
 async fn a_head_on_a_backbone_goes_to_production_as_one_file_that_takes_raw_samples() {
@@ -38,7 +39,16 @@ async fn a_head_on_a_backbone_goes_to_production_as_one_file_that_takes_raw_samp
         provider: ProviderChoice::Cpu,
         ..LoadOptions::new(&path, &[1, 8, 8])
     });
-    let pool = gleaner::pool::Pool::load(&workflow("digits-cnn.toml", &[]).pool, &workflows());
-    let sample = pool.unwrap().gather(&[0]).unwrap();
-    assert_eq!(predictor.unwrap().predict(&sample).unwrap().logits.cols(), 10);
+    let pool = gleaner::pool::Pool::load(&workflow("digits-softmax.toml", &set).pool, &workflows());
+    let (pool, mut predictor) = (pool.unwrap(), predictor.unwrap());
+    // The log speaks of what the head made of embeddings that were worked out once; the one file says the same of samples.
+    let test = &pool.split().test;
+    let answers = predictor.predict(&pool.gather(test).unwrap()).unwrap().logits;
+    let right = test.iter().zip(answers.iter_rows());
+    let right = right.filter(|(row, scores)| pool.label(**row) == argmax(scores)).count();
+    assert!((right as f64 / test.len() as f64 - accuracy).abs() < 1.5 / test.len() as f64);
+    let parts = gleaner::training::parts_of(&artifacts.get(&head).unwrap()).unwrap();
+    assert_eq!(parts.backbone, network);
+    assert!(artifacts.contains(&parts.head));
+    assert_eq!(gleaner::training::parts_of(&artifacts.get(&network).unwrap()), None);
 }

@@ -141,11 +141,7 @@ async fn labels_that_are_probably_wrong_are_asked_again_and_put_right() {
     let doubted = ended.report.doubted.as_ref().unwrap();
     assert!((0.05..0.4).contains(&doubted.error_rate), "{doubted:?}");
     let suspects = &ended.report.suspects;
-    assert_eq!(suspects.len() as u64 > 0, doubted.suspects > 0);
-    assert!(
-        suspects.iter().all(|of| of.label != of.likely && of.probability < 0.6),
-        "{suspects:?}"
-    );
+    assert!(suspects.iter().all(|of| of.label != of.likely), "{suspects:?}");
     assert_eq!(
         ended.report.relabelled,
         ended.status.cycles.iter().map(|line| line.relabelled).sum::<u64>()

@@ -71,7 +71,8 @@ impl<'a> Backbone<'a> {
         rows: &Runs,
         sink: &mut dyn FnMut(&Matrix) -> Result<(), StepError>,
     ) -> Result<(), StepError> {
-        let asked = Asked { model: self.model, scores: Scores::Unused, outputs: &[EMBEDDING] };
+        let asked =
+            Asked { model: self.model, scores: Scores::Unused, outputs: &[EMBEDDING], shape: None };
         let inputs = Subset::new(self.step.pool.features(), rows);
         let row_of = |place| rows.get(place);
         let ran = score_into(self.step, &asked, &inputs, &row_of, &mut |predictions| {

@@ -1,9 +1,10 @@
 //! Running a model over some of the pool's samples: shared by selection, gate, training's re-check and model choice.
 
+use super::backbone::Backbone;
 use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
 use crate::domain::matrix::Matrix;
-use crate::domain::rows::Rows;
+use crate::domain::rows::{Rows, Runs, Subset};
 use crate::domain::task::Task;
 use crate::engine::EngineError;
 use crate::engine::reactor::{Step, StepError};
@@ -13,6 +14,7 @@ use crate::inference::{
     Predictor, Scores,
 };
 use crate::pool::Pool;
+use crate::training;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -32,12 +34,14 @@ pub(super) struct Asked<'a> {
     pub(super) scores: Scores,
     /// The outputs that it must have beside the scores.
     pub(super) outputs: &'a [&'a str],
+    /// The shape of what it takes, where that is not a sample of the pool.
+    pub(super) shape: Option<&'a [usize]>,
 }
 
 impl Asked<'static> {
     /// Asks for one score per class and nothing else.
     pub(super) fn scores(step: &Step, model: Digest) -> Self {
-        Self { model, scores: answers(&step.definition, &step.pool), outputs: &[] }
+        Self { model, scores: answers(&step.definition, &step.pool), outputs: &[], shape: None }
     }
 }
 
@@ -56,9 +60,8 @@ pub(super) fn answers(definition: &Definition, pool: &Pool) -> Scores {
 pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Predictions, StepError> {
     let (mut values, mut last) = (Vec::new(), Predictions::default());
     let asked = Asked::scores(step, model);
-    let inputs = step.pool.gather(rows).map_err(StepError::permanent)?;
-    let row_of = |place: usize| rows.get(place).copied();
-    score_into(step, &asked, &inputs, &row_of, &mut |predictions| {
+    let kept: Runs = rows.iter().copied().collect();
+    score_rows(step, &asked, &kept, &mut |predictions| {
         values.extend_from_slice(predictions.logits.data());
         last = predictions;
         Ok(())
@@ -66,6 +69,34 @@ pub(super) fn score(step: &Step, model: Digest, rows: &[usize]) -> Result<Predic
     let logits = Matrix::new(rows.len(), last.logits.cols(), values)
         .ok_or_else(|| StepError::permanent("the model answered with rows of different widths"))?;
     Ok(Predictions { logits, embedding: None, ..last })
+}
+
+/// Runs a model over rows of the pool, in pieces that are handed to `sink` one after the other. Of a head on a frozen backbone
+/// only the head runs: what the backbone makes of a sample is worked out once, ever.
+pub(super) fn score_rows(
+    step: &Step,
+    asked: &Asked<'_>,
+    rows: &Runs,
+    sink: &mut dyn FnMut(Predictions) -> Result<(), StepError>,
+) -> Result<Ran, StepError> {
+    let row_of = |place| rows.get(place);
+    if let Some((mut backbone, head)) = parts(step, asked.model)? {
+        let embeddings = backbone.embeddings(rows)?;
+        let shape = [embeddings.cols()];
+        let asked = Asked { model: head, shape: Some(&shape), ..*asked };
+        return score_into(step, &asked, &embeddings, &row_of, sink);
+    }
+    let inputs = Subset::new(step.pool.features(), rows);
+    score_into(step, asked, &inputs, &row_of, sink)
+}
+
+/// The workflow's backbone and the head on it, where `model` is made of them and the head is still there by itself.
+fn parts(step: &Step, model: Digest) -> Result<Option<(Backbone<'_>, Digest)>, StepError> {
+    let Some(file) = &step.definition.trainer.backbone else { return Ok(None) };
+    let Some(parts) = training::parts_of(&step.artifacts.get(&model)?) else { return Ok(None) };
+    let backbone = Backbone::new(step, file)?;
+    let is_whole = parts.backbone == backbone.model && step.artifacts.contains(&parts.head);
+    Ok(is_whole.then_some((backbone, parts.head)))
 }
 
 /// Runs a model over `inputs`, in pieces that are handed to `sink` one after the other. `row_of` tells which row of the pool an
@@ -85,6 +116,7 @@ pub(super) fn score_into(
         outputs: asked.outputs,
         ..options(&path, &step.definition, &step.pool, step.install)
     };
+    let options = LoadOptions { shape: asked.shape.unwrap_or(options.shape), ..options };
     let mut predictors = inference::load_several(&options, sessions(inputs.rows(), options.batch))
         .map_err(StepError::permanent)?;
     let ran = predictors.first().map(|predictor| {
@@ -156,6 +188,16 @@ fn options<'a>(
         install,
         ..LoadOptions::new(path, pool.shape())
     }
+}
+
+/// Loads a head that takes embeddings of this width.
+pub(super) fn load_head(
+    path: &Path,
+    step: &Step,
+    width: usize,
+) -> Result<Box<dyn Predictor>, InferenceError> {
+    let options = options(path, &step.definition, &step.pool, step.install);
+    inference::load(&LoadOptions { shape: &[width], ..options })
 }
 
 /// Loads a model for this workflow and pool.

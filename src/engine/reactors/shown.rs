@@ -2,7 +2,7 @@
 
 use super::backbone::Backbone;
 use super::labels;
-use super::scoring::{Asked, answers, score_into};
+use super::scoring::{Asked, answers, score_rows};
 use crate::data_selector::{
     Labelled, Needs, Output, Rounded, View, at_temperature, fit_temperature, logits_of,
 };
@@ -181,11 +181,9 @@ impl<'a> Shown<'a> {
         let folder = step.artifacts.root();
         let outputs: Vec<&str> =
             wanted.iter().copied().filter(|name| ![PROBABILITIES, LOGITS].contains(name)).collect();
-        let asked =
-            Asked { model, scores: answers(&step.definition, &step.pool), outputs: &outputs };
-        let inputs = Subset::new(step.pool.features(), rows);
-        let row_of = |place| rows.get(place);
-        let ran = score_into(step, &asked, &inputs, &row_of, &mut |predictions: Predictions| {
+        let scores = answers(&step.definition, &step.pool);
+        let asked = Asked { model, scores, outputs: &outputs, shape: None };
+        let ran = score_rows(step, &asked, rows, &mut |predictions: Predictions| {
             for &name in wanted {
                 let (answer, shape) = answer(step, &predictions, name, temperature)?;
                 spools

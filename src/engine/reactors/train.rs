@@ -3,7 +3,7 @@
 use super::backbone::Backbone;
 use super::labels::{Known, bought, held_out};
 use super::measured::Criterion;
-use super::scoring::load;
+use super::scoring::{load, load_head};
 use super::shown::whole;
 use crate::domain::chance::Chance;
 use crate::domain::command::Command;
@@ -25,6 +25,9 @@ use std::ops::ControlFlow;
 /// The largest difference allowed between an answer of the trained weights and of the exported file, relative to the
 /// largest answer (or 1). Two implementations of the same f32 arithmetic differ by about 1e-6.
 const EXPORT_TOLERANCE: f64 = 1e-3;
+
+/// A backbone may take seconds for a hundred samples: so many show that the one file answers as its parts do.
+const SERVED_WHOLE: usize = 32;
 
 pub(super) struct Train;
 
@@ -108,24 +111,51 @@ fn trained_here(
     validation: &Samples,
     backbone: Option<&Backbone<'_>>,
 ) -> Result<Vec<Checkpoint>, StepError> {
-    let mut saved = train_here(step, train, validation, backbone.map(|backbone| backbone.model))?;
-    if let Some(backbone) = backbone {
-        let bytes = step.artifacts.get(&backbone.model)?;
-        for head in &mut saved {
-            head.onnx = training::combine(&bytes, &head.onnx).map_err(StepError::permanent)?;
-        }
-    }
+    let saved = train_here(step, train, validation, backbone.map(|backbone| backbone.model))?;
     let files: Vec<&[u8]> = saved.iter().map(|checkpoint| checkpoint.onnx.as_slice()).collect();
     let models = step.artifacts.put_all(&files)?;
     let models = models.into_iter().zip(&saved);
-    let checkpoint = |(model, checkpoint): (Digest, &TrainedCheckpoint)| {
-        let served = serve(step, model, validation).map_err(StepError::permanent)?;
+    let checkpoint = |(trained, checkpoint): (Digest, &TrainedCheckpoint)| {
+        let (model, served, difference) = match backbone {
+            None => {
+                let served = serve(step, trained, validation).map_err(StepError::permanent)?;
+                let difference = differs(checkpoint, &served.logits)?;
+                (trained, served, difference)
+            }
+            Some(backbone) => served_whole(step, backbone, trained, checkpoint, validation)?,
+        };
         let mut metrics = checkpoint.metrics.clone();
         metrics.extend(measured(step, &served, &validation.known, &[])?);
-        metrics.insert("export.max_difference".to_owned(), difference(checkpoint, &served)?);
+        metrics.insert("export.max_difference".to_owned(), difference);
         Ok(Checkpoint { model, step: checkpoint.step, metrics })
     };
     models.map(checkpoint).collect()
+}
+
+/// The one file of a backbone and a head, what the head answers for the validation samples, and how far both are from the
+/// trained weights. The head goes over all of them, the whole file over some.
+fn served_whole(
+    step: &Step,
+    backbone: &Backbone<'_>,
+    head: Digest,
+    checkpoint: &TrainedCheckpoint,
+    validation: &Samples,
+) -> Result<(Digest, Predictions, f64), StepError> {
+    let bytes = step.artifacts.get(&backbone.model)?;
+    let whole = training::combine(&bytes, &checkpoint.onnx).map_err(StepError::permanent)?;
+    let model = step.artifacts.put(&whole)?;
+    let embeddings = validation.learnt();
+    let mut predictor = load_head(&step.artifacts.path(&head), step, embeddings.cols())
+        .map_err(StepError::permanent)?;
+    let served = predictor.predict(embeddings).map_err(StepError::permanent)?;
+    let of_head = differs(checkpoint, &served.logits)?;
+    let some: Vec<usize> = (0..validation.inputs.rows().min(SERVED_WHOLE)).collect();
+    let answered = load(&step.artifacts.path(&model), &step.definition, &step.pool, step.install)
+        .and_then(|mut whole| whole.predict(&validation.inputs.select_rows(&some)))
+        .map_err(StepError::permanent)?;
+    let trained = checkpoint.validation_answers.select_rows(&some);
+    let of_whole = difference(checkpoint.step, &trained, &answered.logits)?;
+    Ok((model, served, of_head.max(of_whole)))
 }
 
 /// What a program saved: each file is loaded and measured here, and what the program claims of it is kept beside that.
@@ -349,15 +379,17 @@ fn measured(
 }
 
 /// How far the exported file is from the trained weights.
-fn difference(checkpoint: &TrainedCheckpoint, served: &Predictions) -> Result<f64, StepError> {
-    let (served, trained) = (&served.logits, &checkpoint.validation_answers);
+fn differs(checkpoint: &TrainedCheckpoint, served: &Matrix) -> Result<f64, StepError> {
+    difference(checkpoint.step, &checkpoint.validation_answers, served)
+}
+
+fn difference(of_step: u64, trained: &Matrix, served: &Matrix) -> Result<f64, StepError> {
     let apart = served.data().iter().zip(trained.data());
     let difference = apart.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
     let scale = trained.data().iter().map(|answer| f64::from(answer.abs())).fold(1.0, f64::max);
     if served.rows() != trained.rows() || difference > EXPORT_TOLERANCE * scale {
         return Err(StepError::permanent(format!(
-            "the exported model of step {} differs from the trained one by {difference:.2e} (at most {:.2e} is allowed): run `gleaner doctor` and report it",
-            checkpoint.step,
+            "the exported model of step {of_step} differs from the trained one by {difference:.2e} (at most {:.2e} is allowed): run `gleaner doctor` and report it",
             EXPORT_TOLERANCE * scale
         )));
     }
