@@ -12,6 +12,7 @@
 //! | 5 | the state directory is damaged, unwritable or of a newer version |
 //! | 130 | interrupted |
 
+mod checkpoint;
 mod doctor;
 mod error;
 mod jobs;
@@ -166,6 +167,16 @@ enum Command {
         /// The run, or the beginning of its id [default: all].
         run: Option<String>,
     },
+    /// Make a key that signs checkpoints, or show its public half.
+    Key {
+        #[command(subcommand)]
+        action: KeyAction,
+    },
+    /// Sign what the store is now, or hold it against what was signed: a cut or rewritten log shows.
+    Checkpoint {
+        #[command(subcommand)]
+        action: CheckpointAction,
+    },
     /// Compare strategies on a fully labelled pool: same workflow, many seeds, learning curves.
     Simulate(simulate::Arguments),
     /// Show what runs models on this machine, and how to get something faster.
@@ -298,6 +309,40 @@ enum ModelsAction {
 }
 
 #[derive(Debug, Subcommand)]
+enum KeyAction {
+    /// Make a key; print its public half.
+    New {
+        /// Whose key it is, for example your.domain/runs; checkpoints carry it.
+        name: String,
+        /// Where the private half is written, for its owner alone.
+        file: PathBuf,
+    },
+    /// Print the public half of a key.
+    Show {
+        /// The file that `new` wrote.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CheckpointAction {
+    /// Print a signed checkpoint: how many events there are, and the root of the tree over them. Keep it elsewhere.
+    Export {
+        /// The private key's file.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Whether the store still begins with what a checkpoint speaks of.
+    Verify {
+        /// The checkpoint's file.
+        file: PathBuf,
+        /// The public key, as `key new` printed it.
+        #[arg(long)]
+        key: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum RuntimeAction {
     /// Install the pinned onnxruntime into the user's cache folder.
     Install {
@@ -371,6 +416,8 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
         }
         Command::Diff { a, b } => replay::diff(cli, output, a, b).await,
         Command::Verify { run } => verify::verify(cli, output, run.as_deref()).await,
+        Command::Key { action } => checkpoint::key(output, action),
+        Command::Checkpoint { action } => checkpoint::checkpoint(cli, output, action).await,
         Command::Simulate(arguments) => simulate::simulate(output, arguments).await,
         Command::Doctor => doctor::doctor(output),
         Command::Runtime { action: RuntimeAction::Install { gpu } } => {

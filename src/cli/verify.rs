@@ -9,9 +9,10 @@ use crate::domain::ids::RunId;
 use crate::store::EventLog as _;
 use crate::store::sled::SledStore;
 use std::process::ExitCode;
+use tempfile::TempDir;
 
 /// What is not whole is told by this exit code, as damage is by other commands.
-const NOT_SOUND: u8 = 5;
+pub(super) const NOT_SOUND: u8 = 5;
 
 /// Verifies a copy of the log and the artifacts where they are; nothing is written to the state directory.
 pub(super) async fn verify(
@@ -19,11 +20,7 @@ pub(super) async fn verify(
     output: &Output,
     run: Option<&str>,
 ) -> Result<ExitCode, CliError> {
-    if !cli.state.join("log").is_dir() {
-        return Err(CliError::NoState { path: cli.state.clone() });
-    }
-    let scratch = tempfile::tempdir().map_err(CliError::Io)?;
-    let store = SledStore::open_copy(&cli.state, scratch.path(), session::options())?;
+    let (_scratch, store) = copy(cli)?;
     let run = match run {
         Some(run) => Some(find(&store, run).await?),
         None => None,
@@ -35,6 +32,16 @@ pub(super) async fn verify(
         show(output, &found)?
     }
     Ok(if found.is_sound() { ExitCode::SUCCESS } else { NOT_SOUND.into() })
+}
+
+/// A copy of the state directory's log, opened, and the folder where it lies.
+pub(super) fn copy(cli: &Cli) -> Result<(TempDir, SledStore), CliError> {
+    if !cli.state.join("log").is_dir() {
+        return Err(CliError::NoState { path: cli.state.clone() });
+    }
+    let scratch = tempfile::tempdir().map_err(CliError::Io)?;
+    let store = SledStore::open_copy(&cli.state, scratch.path(), session::options())?;
+    Ok((scratch, store))
 }
 
 async fn find(store: &SledStore, run: &str) -> Result<RunId, CliError> {

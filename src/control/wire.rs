@@ -144,6 +144,7 @@ impl Cursor {
 
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "answers are few and short-lived")]
 pub enum Response {
     /// To [`Request::Runs`].
     Runs(Vec<RunStatus>),

@@ -65,6 +65,59 @@ fn a_finished_run_can_be_read_by_people_and_programs() {
 }
 
 #[test]
+fn the_past_of_a_run_can_be_looked_at_verified_and_signed() {
+    let folder = Folder::new();
+    assert!(folder.run(&[]).status.success());
+    let status = json(&folder, &["status"]);
+    let now = json(&folder, &["replay"]);
+    assert_eq!(now["semantic_digest"], status["semantic_digest"]);
+    assert_eq!((&now["labelled"], &now["phase"]), (&status["labelled"], &"ended".into()));
+    let then = json(&folder, &["replay", "--to", "1:2"]);
+    assert_eq!(
+        (&then["cycle"], &then["revision"], &then["labelled"]),
+        (&1.into(), &2.into(), &0.into())
+    );
+    let steps = ask(&folder, &["replay", "--step", "--to", "1"]);
+    assert!(steps.contains("Annotated") && steps.contains("training"), "{steps}");
+    told(
+        &folder.gleaner(&["replay", "--to", "9"]).output().unwrap(),
+        WRONG,
+        &["ends at 2:", "before 9"],
+    );
+    told(&folder.gleaner(&["replay", "--to", "x"]).output().unwrap(), 2, &["CYCLE:REVISION"]);
+    let differs = json(&folder, &["diff", "@1", "@2"]);
+    assert_eq!(differs["only_a"], Value::Array(vec![]));
+    assert_eq!(
+        differs["only_b"].as_array().unwrap().len() as u64,
+        now["labelled"].as_u64().unwrap() - differs["alike"].as_u64().unwrap()
+    );
+
+    assert!(ask(&folder, &["verify"]).contains("hold together"));
+    let key = ask(&folder, &["key", "new", "a.test/runs", "key"]);
+    assert_eq!(ask(&folder, &["key", "show", "key"]), key);
+    told(&folder.gleaner(&["key", "new", "a.test/runs", "key"]).output().unwrap(), WRONG, &["key"]);
+    let kept = ask(&folder, &["checkpoint", "export", "--key", "key"]);
+    folder.write("kept", &kept);
+    let verify = ["checkpoint", "verify", "kept", "--key", key.trim()];
+    assert!(ask(&folder, &verify).contains("begins with"));
+    // The store goes on, and still begins so.
+    assert!(folder.run(&["run.seed=2"]).status.success());
+    assert!(ask(&folder, &verify).contains("begins with"));
+    folder.write("kept", kept.replace("a.test/runs", "b.test/runs"));
+    told(&folder.gleaner(&verify).output().unwrap(), WRONG, &["b.test"]);
+    // A model that was changed.
+    let model = status["production"].as_str().unwrap();
+    let path = folder.path(&format!("state/artifacts/{}/{}", &model[..2], &model[2..]));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let verified = folder.gleaner(&["verify"]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(5));
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(said.contains(model) && said.contains("another file"), "{said}");
+}
+
+#[test]
 fn runs_are_named_by_the_end_of_their_id_and_unknown_ones_refused() {
     let folder = Folder::new();
     assert!(folder.run(&[]).status.success());

@@ -2,6 +2,9 @@
 
 use crate::support::{finish, sled, workflow, workflows};
 use gleaner::artifacts::Artifacts;
+use gleaner::audit::checkpoint::Checkpoint;
+use gleaner::audit::key::SignerKey;
+use gleaner::audit::tree;
 use gleaner::audit::verify::{Verification, verify};
 use gleaner::domain::event::Event;
 use gleaner::domain::ids::{CycleNumber, Revision};
@@ -188,6 +191,27 @@ async fn a_log_that_was_cut_is_told_as_long_as_the_mark_beside_it_stands() {
     // Whoever cuts the mark, too, is found out by a checkpoint that was kept elsewhere only.
     std::fs::remove_file(fresh.path().join("acknowledged")).unwrap();
     verdict(fresh.path()).await.unwrap();
+    let key = SignerKey::generate("a.test/runs".parse().unwrap()).unwrap();
+    let whole: Vec<_> = records.iter().map(|recorded| (recorded.position, recorded.hash)).collect();
+    let head = tree::head(&whole, whole.len() as u64).unwrap();
+    let mut note = Checkpoint::new("a.test/runs", head).unwrap().to_note().unwrap();
+    note.sign(&key).unwrap();
+    let kept = note.to_string();
+    let known = [key.verifier().clone()];
+    let kept = Checkpoint::open(kept.as_bytes(), "a.test/runs", &known).unwrap();
+    let scratch = folder();
+    let cut = SledStore::open_copy(fresh.path(), scratch.path(), SledOptions::default()).unwrap();
+    let left = tree::records(&cut).await.unwrap();
+    assert_eq!(left, whole[..8]);
+    assert_eq!(
+        tree::head(&left, kept.tree().size),
+        None,
+        "fewer events than the checkpoint speaks of"
+    );
+    assert_eq!(tree::head(&whole, kept.tree().size).as_ref(), Some(kept.tree()));
+    let mut rewritten = whole;
+    rewritten[3].1 = rewritten[4].1;
+    assert_ne!(tree::head(&rewritten, kept.tree().size).as_ref(), Some(kept.tree()));
 }
 
 #[tokio::test]

@@ -1,0 +1,37 @@
+//! The tree over a store: its leaves are the hashes of its records, in the order in which they were committed.
+
+use super::merkle::{Frontier, Leaf, TreeHead};
+use crate::domain::digest::Digest;
+use crate::domain::ids::{CycleNumber, Position};
+use crate::store::{EventLog, StoreError};
+
+/// How many records are read at a time.
+const PAGE: usize = 4_096;
+
+/// The hashes of all records of a store, by position. 40 bytes of memory each.
+///
+/// # Errors
+/// [`StoreError`] for a store that cannot be read, or that is damaged.
+pub async fn records(log: &dyn EventLog) -> Result<Vec<(Position, Digest)>, StoreError> {
+    let mut records = Vec::new();
+    for (run, _) in log.runs().await? {
+        let mut from = CycleNumber(1);
+        loop {
+            let page = log.read_cycles(run, from, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            from = last.cycle.cycle.next();
+            records.extend(page.iter().map(|recorded| (recorded.position, recorded.hash)));
+        }
+    }
+    records.sort_unstable_by_key(|(position, _)| *position);
+    Ok(records)
+}
+
+/// The size and the root of the tree over the first `size` records; `None` where there are fewer.
+#[must_use]
+pub fn head(records: &[(Position, Digest)], size: u64) -> Option<TreeHead> {
+    let first = records.get(..usize::try_from(size).ok()?)?;
+    let mut tree = Frontier::default();
+    first.iter().for_each(|(_, hash)| tree.append(Leaf::of(hash.as_bytes())));
+    Some(tree.head())
+}
