@@ -4,6 +4,7 @@
 //! by its path. What is in them, and who may forget them, is not decided here: artifacts are never changed or removed.
 
 use crate::domain::digest::{Digest, Hasher};
+use crate::domain::ids::RunId;
 use crate::faults::Faults;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -192,6 +193,11 @@ impl Artifacts {
         {
             return Err(ArtifactError::Link { path: link.to_path_buf() });
         }
+        // Whoever opens a pipe waits for somebody to write to it.
+        if fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
+            let source = io::Error::other("it is no file");
+            return Err(ArtifactError::Io { operation: "read", path, source });
+        }
         match File::open(&path) {
             Ok(file) => Ok((path, file)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -207,6 +213,12 @@ impl Artifacts {
         let name = digest.to_string();
         let (folder, file) = name.split_at(2);
         self.root.join(folder).join(file)
+    }
+
+    /// The file that is the production model of a run, for other processes: see `engine/published.rs`.
+    #[must_use]
+    pub fn current_model(&self, run: RunId) -> PathBuf {
+        self.state().join("models").join(run.to_string()).join("current.onnx")
     }
 
     /// Whether there is a file for that digest; what it holds is not looked at.

@@ -66,7 +66,7 @@ pub enum ControlError {
     #[error("{0}")]
     BadPoint(String),
     /// A place after the end of a log.
-    #[error("the log of run {run} ends at {end}, before {to}")]
+    #[error("there is nothing at {to}: up to there the log of run {run} ends at {end}")]
     BeyondEnd {
         /// Which run.
         run: RunId,

@@ -274,7 +274,7 @@ impl Engine {
     /// The file that always is the production model of a run, once there is one; see [`Engine::roll_back`].
     #[must_use]
     pub fn current_model(&self, run: RunId) -> PathBuf {
-        published::path(&self.inner.artifacts, run)
+        self.inner.artifacts.current_model(run)
     }
 
     /// Gives a dead job new tries.
@@ -546,7 +546,7 @@ impl Inner {
             return;
         };
         if let Err(error) = published::publish(&self.artifacts, run.id, &model) {
-            let file = published::path(&self.artifacts, run.id);
+            let file = self.artifacts.current_model(run.id);
             tracing::warn!(run = %run.id, %error, file = %file.display(), "cannot switch the production model's file");
         }
     }

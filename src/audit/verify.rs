@@ -29,6 +29,9 @@ pub struct Verification {
     pub artifacts: u64,
     /// Each run, in the order of their start.
     pub runs: Vec<VerifiedRun>,
+    /// Why the log cannot be opened at all; then nothing else was verified, and `gleaner repair` tells what can be saved.
+    #[serde(default)]
+    pub damaged: Option<String>,
 }
 
 /// What was found of one run.
@@ -67,10 +70,16 @@ pub struct Finding {
 }
 
 impl Verification {
+    /// Of a log that cannot be opened.
+    #[must_use]
+    pub const fn not_opened(why: String) -> Self {
+        Self { events: 0, artifacts: 0, runs: Vec::new(), damaged: Some(why) }
+    }
+
     /// Whether everything holds.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.runs.iter().all(|run| run.findings.is_empty())
+        self.damaged.is_none() && self.runs.iter().all(|run| run.findings.is_empty())
     }
 }
 
@@ -96,7 +105,10 @@ pub async fn verify(
     }
     let intact = named.check(artifacts, &mut found);
     let events = found.iter().map(|run| run.events).sum();
-    Ok(Verification { events, artifacts: intact, runs: found })
+    let damaged = found
+        .is_empty()
+        .then(|| "there are no runs, where a state directory is made by one".to_owned());
+    Ok(Verification { events, artifacts: intact, runs: found, damaged })
 }
 
 /// Every artifact that an event names, and the first event that does.
@@ -178,7 +190,25 @@ impl<'a> Reader<'a> {
         if self.found.events == 0 {
             self.stop(None, "it has no events".to_owned());
         }
+        self.check_current();
         Ok(())
+    }
+
+    /// The file that other processes read must be the production model.
+    fn check_current(&mut self) {
+        let Some(model) = self.run.production else { return };
+        let path = self.artifacts.current_model(self.run.id);
+        let what = match std::fs::read(&path) {
+            Ok(bytes) if Digest::of(&bytes) == model => return,
+            Ok(_) => format!("is not the production model {model}"),
+            Err(error) => {
+                format!("should be the production model {model} and cannot be read: {error}")
+            }
+        };
+        self.stop(
+            None,
+            format!("{} {what}; the next command that opens the store mends it", path.display()),
+        );
     }
 
     /// After damage: event by event, so that all before it is known to hold.

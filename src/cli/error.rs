@@ -24,7 +24,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error(
-        "{} is in use by {holder}: `status`, `log`, `jobs`, `pause` and `cancel` work beside it, another `run` needs another --state",
+        "{} is in use by {holder}: `status`, `log`, `replay`, `diff`, `jobs`, `pause` and `cancel` work beside it, another `run` needs another --state",
         path.display()
     )]
     InUse { path: PathBuf, holder: String },

@@ -31,8 +31,10 @@ fn show(output: &Output, report: &LabelReport) -> Result<(), CliError> {
     output.line(&format!("labels     {labelled}, by {answers} answers; {relabelled} changed"))?;
     if let Some(doubted) = &report.doubted {
         output.line(&format!(
-            "doubted    {} of {} look wrong to models that had not seen them; few labels make poor judges",
-            doubted.suspects, doubted.labels
+            "doubted    {} of {} look wrong to models that had not seen them, {} of those were asked again; few labels make poor judges",
+            doubted.suspects,
+            doubted.labels,
+            doubted.suspects.saturating_sub(report.suspects.len() as u64)
         ))?;
     }
     for suspect in report.suspects.iter().take(LISTED_MAX) {

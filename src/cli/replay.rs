@@ -36,16 +36,18 @@ pub(super) async fn replay(
             sentence(&record.event)
         ))
     };
-    if step {
-        walk(cli, run.clone(), to, &mut say).await?;
-        if output.json {
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
     let session = Session::open_to_ask(&cli.state).await?;
-    let to = to.map(|to| to.to_string());
-    if let Response::Replayed(at) = session.ask(Request::Replay { run, to }).await? {
-        if output.json { output.json(&at)? } else { show(output, &at)? }
+    let request = Request::Replay { run: run.clone(), to: to.map(|to| to.to_string()) };
+    // Asked first: a point that is not there is told before anything is shown.
+    let (session, response) = session.ask_again(request).await?;
+    let Response::Replayed(at) = response else { return Ok(ExitCode::SUCCESS) };
+    if step {
+        walk(session, Some(at.run.to_string()), to, &mut say).await?;
+    }
+    match (output.json, step) {
+        (true, true) => {} // the last step was the answer
+        (true, false) => output.json(&at)?,
+        (false, _) => show(output, &at)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -67,12 +69,11 @@ pub(super) async fn diff(
 
 /// Goes through the log of a run up to a point, event by event.
 async fn walk(
-    cli: &Cli,
-    mut run: Option<String>,
+    mut session: Session,
+    run: Option<String>,
     to: Option<Point>,
     say: &mut dyn FnMut(&LogRecord, &Replay) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    let mut session = Session::open_to_ask(&cli.state).await?;
     let mut from = Cursor::START;
     let mut replay: Option<Replay> = None;
     loop {
@@ -81,7 +82,6 @@ async fn walk(
         session = again;
         let Response::Log { records, next, over } = response else { break };
         for record in &records {
-            run.get_or_insert_with(|| record.run.clone());
             let (cycle, revision) = (CycleNumber(record.cycle), Revision(record.revision));
             if to.is_some_and(|to| !to.reaches(cycle, revision)) {
                 return Ok(());
@@ -144,8 +144,8 @@ fn show_difference(output: &Output, found: &Difference) -> Result<(), CliError> 
         let measured = at.acceptance.as_ref().map_or_else(|| "-".to_owned(), kpi);
         let model = at.production.map_or_else(|| "none".to_owned(), |model| model.short());
         output.line(&format!(
-            "{name}: {}@{cycle}:{revision}  {} labels, {} answers, model {model}, {measured}",
-            at.run, at.labelled, at.answers
+            "{name}: {}@{cycle}:{revision}, {}  {} labels, {} answers, model {model}, {measured}",
+            at.run, at.phase, at.labelled, at.answers
         ))?;
     }
     if found.a.semantic_digest == found.b.semantic_digest {

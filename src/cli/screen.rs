@@ -324,6 +324,9 @@ fn saved(savings: &Savings) -> String {
                 found.labels.ceil()
             )
         }
+        Err(CannotTell::BeyondAsymptote { target, asymptote }) => format!(
+            "savings    {metric} {target} took {bought} labels; random selection, as far as it was tried, levels off at {asymptote:.4}"
+        ),
         Err(why) => format!("savings    of random selection nothing can be told yet: {why}"),
     }
 }

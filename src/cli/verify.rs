@@ -6,8 +6,8 @@ use super::output::{Output, Style};
 use super::session;
 use crate::audit::verify::{Verification, VerifiedRun, verify as verify_store};
 use crate::domain::ids::RunId;
-use crate::store::EventLog as _;
 use crate::store::sled::SledStore;
+use crate::store::{EventLog as _, StoreError};
 use std::process::ExitCode;
 use tempfile::TempDir;
 
@@ -20,12 +20,17 @@ pub(super) async fn verify(
     output: &Output,
     run: Option<&str>,
 ) -> Result<ExitCode, CliError> {
-    let (_scratch, store) = copy(cli)?;
-    let run = match run {
-        Some(run) => Some(find(&store, run).await?),
-        None => None,
+    let found = match copy(cli) {
+        Ok((_scratch, store)) => {
+            let run = match run {
+                Some(run) => Some(find(&store, run).await?),
+                None => None,
+            };
+            verify_store(&store, store.artifacts(), run).await?
+        }
+        Err(CliError::Store(StoreError::Damaged { what })) => Verification::not_opened(what),
+        Err(other) => return Err(other),
     };
-    let found = verify_store(&store, store.artifacts(), run).await?;
     if output.json {
         output.json(&found)?
     } else {
@@ -39,22 +44,33 @@ pub(super) fn copy(cli: &Cli) -> Result<(TempDir, SledStore), CliError> {
     if !cli.state.join("log").is_dir() {
         return Err(CliError::NoState { path: cli.state.clone() });
     }
-    let scratch = tempfile::tempdir().map_err(CliError::Io)?;
+    let scratch =
+        tempfile::Builder::new().prefix("gleaner-verify-").tempdir().map_err(CliError::Io)?;
     let store = SledStore::open_copy(&cli.state, scratch.path(), session::options())?;
     Ok((scratch, store))
 }
 
-async fn find(store: &SledStore, run: &str) -> Result<RunId, CliError> {
+/// The run whose id begins or ends so.
+async fn find(store: &SledStore, text: &str) -> Result<RunId, CliError> {
+    let wanted = text.to_lowercase();
+    let named = |run: &RunId| {
+        let id = run.to_string();
+        !wanted.is_empty() && (id.starts_with(&wanted) || id.ends_with(&wanted))
+    };
     let runs = store.runs().await?;
-    let mut found = runs.iter().filter(|(id, _)| id.to_string().starts_with(run));
-    match (found.next(), found.next()) {
-        (Some((run, _)), None) => Ok(*run),
-        (Some(_), Some(_)) => {
-            Err(CliError::Refused(format!("{run:?} may mean several runs: give more of it")))
-        }
-        (None, _) => Err(CliError::Refused(format!(
-            "there is no run {run}: `gleaner status --all` lists them"
+    let found: Vec<RunId> = runs.into_iter().map(|(run, _)| run).filter(named).collect();
+    match found.as_slice() {
+        [run] => Ok(*run),
+        [] => Err(CliError::Refused(format!(
+            "there is no run {text:?}: `gleaner status --all` lists them"
         ))),
+        several => {
+            let several: Vec<String> = several.iter().map(RunId::to_string).collect();
+            Err(CliError::Refused(format!(
+                "{text:?} may mean {}: give more of it",
+                several.join(", ")
+            )))
+        }
     }
 }
 
@@ -63,6 +79,10 @@ fn show(output: &Output, found: &Verification) -> Result<(), CliError> {
         show_run(output, run)?;
     }
     let (events, artifacts, runs) = (found.events, found.artifacts, found.runs.len());
+    if let Some(why) = &found.damaged {
+        let text = format!("not whole: {why}; `gleaner repair` tells what can be saved");
+        return output.line(&output.style(Style::Red, &text));
+    }
     if found.is_sound() {
         let text = format!(
             "whole: {events} events of {runs} runs and {artifacts} artifacts hold together"

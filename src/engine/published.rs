@@ -10,14 +10,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where the production model of a run is found.
-pub(super) fn path(artifacts: &Artifacts, run: RunId) -> PathBuf {
-    artifacts.state().join("models").join(run.to_string()).join("current.onnx")
-}
-
 /// Makes it the model of this digest.
 pub(super) fn publish(artifacts: &Artifacts, run: RunId, model: &Digest) -> io::Result<()> {
-    let current = path(artifacts, run);
+    let current = artifacts.current_model(run);
     let artifact = artifacts.path(model);
     let Some(folder) = current.parent() else { return Ok(()) };
     if fs::read_link(&current).is_ok_and(|target| folder.join(target) == linked(folder, &artifact))
@@ -68,7 +63,7 @@ mod tests {
         for bytes in [b"first".as_slice(), b"second", b"second", b"first"] {
             let model = artifacts.put(bytes).unwrap();
             publish(&artifacts, run, &model).unwrap();
-            assert_eq!(fs::read(path(&artifacts, run)).unwrap(), bytes);
+            assert_eq!(fs::read(artifacts.current_model(run)).unwrap(), bytes);
         }
         let moved = folder.path().join("moved");
         fs::rename(&state, &moved).unwrap();

@@ -163,6 +163,12 @@ async fn no_changed_byte_of_an_artifact_passes_and_none_may_be_missing() {
         std::fs::write(&path, bytes).unwrap();
     }
     verdict(state.path()).await.unwrap();
+    // The file that other processes read is held against the log, too.
+    let current = files(&state.path().join("models")).into_keys().next().unwrap();
+    std::fs::remove_file(&current).unwrap();
+    assert!(verdict(state.path()).await.unwrap_err().contains("should be the production model"));
+    std::fs::write(&current, b"tampered").unwrap();
+    assert!(verdict(state.path()).await.unwrap_err().contains("is not the production model"));
 }
 
 #[tokio::test]
@@ -172,13 +178,13 @@ async fn a_log_that_was_cut_is_told_as_long_as_the_mark_beside_it_stands() {
     written(state.path(), &records[..8]).await;
     let shorter = files(&state.path().join("log"));
     let fresh = folder();
-    for (path, bytes) in files(&state.path().join("artifacts")) {
-        let to = fresh
-            .path()
-            .join("artifacts")
-            .join(path.strip_prefix(state.path().join("artifacts")).unwrap());
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::write(to, bytes).unwrap();
+    for (path, bytes) in files(state.path()) {
+        let below = path.strip_prefix(state.path()).unwrap();
+        if below.starts_with("artifacts") || below.starts_with("models") {
+            let to = fresh.path().join(below);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, bytes).unwrap();
+        }
     }
     written(fresh.path(), &records).await;
     // The shorter log takes the longer one's place.
@@ -191,8 +197,11 @@ async fn a_log_that_was_cut_is_told_as_long_as_the_mark_beside_it_stands() {
     }
     let said = verdict(fresh.path()).await.unwrap_err();
     assert!(said.contains("acknowledged") || said.contains("ends"), "{said}");
-    // Whoever cuts the mark, too, is found out by a checkpoint that was kept elsewhere only.
-    std::fs::remove_file(fresh.path().join("acknowledged")).unwrap();
+    let mark = fresh.path().join("acknowledged");
+    std::fs::remove_file(&mark).unwrap();
+    assert!(verdict(fresh.path()).await.unwrap_err().contains("acknowledged is missing"));
+    // Whoever sets the mark back, too, is found out by a checkpoint that was kept elsewhere only.
+    std::fs::copy(state.path().join("acknowledged"), &mark).unwrap();
     verdict(fresh.path()).await.unwrap();
     let key = SignerKey::generate("a.test/runs".parse().unwrap()).unwrap();
     let whole: Vec<_> = records.iter().map(|recorded| (recorded.position, recorded.hash)).collect();

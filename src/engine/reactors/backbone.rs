@@ -29,8 +29,13 @@ pub(super) struct Backbone<'a> {
 impl<'a> Backbone<'a> {
     /// The backbone in this file.
     pub(super) fn new(step: &'a Step, file: &str) -> Result<Self, StepError> {
+        Ok(Self::of(step, model_file(step, file)?))
+    }
+
+    /// The backbone that this artifact is.
+    pub(super) fn of(step: &'a Step, model: Digest) -> Self {
         let folder = step.artifacts.state().join("cache").join("embeddings");
-        Ok(Self { step, model: model_file(step, file)?, folder, ran: None })
+        Self { step, model, folder, ran: None }
     }
 
     /// What it says about `rows` of the pool. Those that it never saw go through it first; what it said about them is kept

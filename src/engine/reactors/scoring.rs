@@ -90,13 +90,20 @@ pub(super) fn score_rows(
     score_into(step, asked, &inputs, &row_of, sink)
 }
 
-/// The workflow's backbone and the head on it, where `model` is made of them and the head is still there by itself.
+/// The backbone and the head that `model` is made of, where both are still there by themselves. What its metadata say is
+/// believed only where putting both together gives these very bytes: the parts are a shortcut, and must not be another model.
 fn parts(step: &Step, model: Digest) -> Result<Option<(Backbone<'_>, Digest)>, StepError> {
-    let Some(file) = &step.definition.trainer.backbone else { return Ok(None) };
-    let Some(parts) = training::parts_of(&step.artifacts.get(&model)?) else { return Ok(None) };
-    let backbone = Backbone::new(step, file)?;
-    let is_whole = parts.backbone == backbone.model && step.artifacts.contains(&parts.head);
-    Ok(is_whole.then_some((backbone, parts.head)))
+    if step.definition.trainer.backbone.is_none() {
+        return Ok(None);
+    }
+    let whole = step.artifacts.get(&model)?;
+    let Some(parts) = training::parts_of(&whole) else { return Ok(None) };
+    let part = |digest| step.artifacts.get(&digest).ok();
+    let Some((backbone, head)) = part(parts.backbone).zip(part(parts.head)) else {
+        return Ok(None);
+    };
+    let is_whole = training::combine(&backbone, &head).is_ok_and(|combined| combined == whole);
+    Ok(is_whole.then(|| (Backbone::of(step, parts.backbone), parts.head)))
 }
 
 /// Runs a model over `inputs`, in pieces that are handed to `sink` one after the other. `row_of` tells which row of the pool an

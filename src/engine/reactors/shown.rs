@@ -393,7 +393,7 @@ pub(super) fn whole(rows: &dyn Rows) -> Result<Matrix, StepError> {
 pub(super) fn model_file(step: &Step, file: &str) -> Result<Digest, StepError> {
     let path = resolve(&step.folder, file);
     let bytes = std::fs::read(&path).map_err(|error| {
-        StepError::permanent(format!("cannot read the selector model {}: {error}", path.display()))
+        StepError::permanent(format!("cannot read the model {}: {error}", path.display()))
     })?;
     Ok(step.artifacts.put(&bytes)?)
 }

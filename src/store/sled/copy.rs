@@ -1,11 +1,11 @@
 //! A copy of a state directory's log, for those who only look: sled writes to whatever it opens.
 
 use super::disk::Disk;
-use super::state_dir::{StateDir, refuse_links, share_lock};
+use super::state_dir::{StateDir, check_format, refuse_links, share_lock};
 use super::{SledOptions, SledStore};
 use crate::artifacts::Artifacts;
 use crate::store::StoreError;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -23,8 +23,14 @@ impl SledStore {
     ) -> Result<Self, StoreError> {
         refuse_links(state)?;
         let lock = share_lock(state)?;
+        check_format(state, &options.faults)?;
         for name in ["format", "acknowledged"] {
-            copy_if_there(&state.join(name), &scratch.join(name))?;
+            let from = state.join(name);
+            if !from.is_file() {
+                let what = format!("{} is missing beside a log", from.display());
+                return Err(StoreError::Damaged { what });
+            }
+            copy_file(&from, &scratch.join(name))?;
         }
         copy_folder(&state.join("log"), &scratch.join("log"))?;
         drop(lock);
@@ -39,20 +45,25 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(from).map_err(not_copied)? {
         let entry = entry.map_err(not_copied)?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().map_err(not_copied)?.is_dir() {
+        let kind = entry.file_type().map_err(not_copied)?;
+        if kind.is_dir() {
             copy_folder(&from, &to)?;
+        } else if kind.is_file() {
+            copy_file(&from, &to)?;
         } else {
-            fs::copy(&from, &to).map_err(not_copied)?;
+            // Whoever opens a pipe waits for somebody to write to it.
+            let what = format!("{} is neither a file nor a folder", from.display());
+            return Err(StoreError::Damaged { what });
         }
     }
     Ok(())
 }
 
-fn copy_if_there(from: &Path, to: &Path) -> Result<(), StoreError> {
-    match fs::copy(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(not_copied(error)),
-        Ok(_) | Err(_) => Ok(()),
-    }
+/// The bytes, and not the permissions: the copy is to be written to.
+fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let mut read = File::open(from).map_err(not_copied)?;
+    let mut written = File::create(to).map_err(not_copied)?;
+    io::copy(&mut read, &mut written).map(drop).map_err(not_copied)
 }
 
 fn not_copied(error: io::Error) -> StoreError {

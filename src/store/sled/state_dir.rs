@@ -168,7 +168,7 @@ fn try_lock(path: &Path, holder: &str) -> Result<File, StoreError> {
 }
 
 /// Reads the format, or writes today's into a new directory.
-fn check_format(path: &Path, faults: &Faults) -> Result<(), StoreError> {
+pub(super) fn check_format(path: &Path, faults: &Faults) -> Result<(), StoreError> {
     let file = path.join("format");
     let bytes = match File::open(&file).and_then(|file| read_mark(&file)) {
         Ok(bytes) => bytes,
