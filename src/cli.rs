@@ -25,6 +25,7 @@ mod replay;
 mod run;
 mod runtime;
 mod screen;
+mod selection;
 mod selftest;
 mod session;
 mod simulate;
@@ -161,6 +162,36 @@ enum Command {
         a: String,
         /// The other.
         b: String,
+    },
+    /// Why a sample was picked, or how close it came: each cycle's score and rank, and the labels it got.
+    Explain {
+        /// The sample's id.
+        sample: String,
+        /// The run [default: the newest].
+        #[arg(long)]
+        run: Option<String>,
+    },
+    /// Pick the batch of a cycle again from what was kept, without the model, and compare bit by bit.
+    Reselect {
+        /// The cycle.
+        #[arg(long)]
+        cycle: u32,
+        /// The run [default: the newest].
+        run: Option<String>,
+    },
+    /// What another strategy would have picked from what a cycle's batch was picked from.
+    WhatIf {
+        /// The cycle.
+        #[arg(long)]
+        cycle: u32,
+        /// The strategy, as workflows write it.
+        #[arg(long)]
+        strategy: String,
+        /// How many samples [default: as many as then].
+        #[arg(long)]
+        batch: Option<usize>,
+        /// The run [default: the newest].
+        run: Option<String>,
     },
     /// Hold every event, pick, label and file against each other; write nothing.
     Verify {
@@ -415,6 +446,17 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             replay::replay(cli, output, run.clone(), *to, *step).await
         }
         Command::Diff { a, b } => replay::diff(cli, output, a, b).await,
+        Command::Explain { sample, run } => {
+            selection::explain(cli, output, sample, run.clone()).await
+        }
+        Command::Reselect { cycle, run } => {
+            selection::reselect(cli, output, *cycle, run.clone()).await
+        }
+        Command::WhatIf { cycle, strategy, batch, run } => {
+            let (run, strategy) = (run.clone(), strategy.clone());
+            let request = Request::WhatIf { run, cycle: *cycle, strategy, batch: *batch };
+            selection::what_if(cli, output, request).await
+        }
         Command::Verify { run } => verify::verify(cli, output, run.as_deref()).await,
         Command::Key { action } => checkpoint::key(output, action),
         Command::Checkpoint { action } => checkpoint::checkpoint(cli, output, action).await,

@@ -5,6 +5,7 @@
 //! line each way (`control/wire.rs`); [`ask`] is the other end. Only the owner of the state directory may connect.
 
 mod replay;
+mod selection;
 mod wire;
 
 use crate::audit::replay::{Point, difference};
@@ -14,6 +15,7 @@ use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
 use crate::store::StoreError;
 use replay::{parts, replayed};
+use selection::{explained, reselected, what_else};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use wire::{Cursor, LogRecord, Request, Response};
@@ -61,6 +63,19 @@ pub enum ControlError {
     BadJob {
         /// What was given.
         text: String,
+    },
+    /// A batch that cannot be picked again.
+    #[error("{0}")]
+    Selection(String),
+    /// A sample of which a log says nothing.
+    #[error(
+        "the log of run {run} says nothing of sample {sample:?}: it was never a candidate whose score was kept"
+    )]
+    UnknownSample {
+        /// Which sample.
+        sample: String,
+        /// Which run.
+        run: RunId,
     },
     /// No place in a log.
     #[error("{0}")]
@@ -207,6 +222,16 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
             let ((a, a_at), (b, b_at)) = (parts(&a), parts(&b));
             let (a, b) = (replayed(engine, a, a_at).await?, replayed(engine, b, b_at).await?);
             Ok(Response::Difference(difference(&a, &b)))
+        }
+        Request::Explain { run, sample } => {
+            Ok(Response::Explained(explained(engine, run.as_deref(), &sample).await?))
+        }
+        Request::Reselect { run, cycle } => {
+            Ok(Response::Reselected(reselected(engine, run.as_deref(), cycle).await?))
+        }
+        Request::WhatIf { run, cycle, strategy, batch } => {
+            let run = run.as_deref();
+            Ok(Response::WhatIf(what_else(engine, run, cycle, &strategy, batch).await?))
         }
         Request::Labels { run } => {
             let run = find_run(engine, run.as_deref()).await?;

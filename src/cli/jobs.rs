@@ -50,6 +50,9 @@ pub(super) async fn jobs(
         | Response::Log { .. }
         | Response::Models(_)
         | Response::Labels(_)
+        | Response::Explained(_)
+        | Response::Reselected(_)
+        | Response::WhatIf(_)
         | Response::Replayed(_)
         | Response::Difference(_)
         | Response::Refused(_) => {}

@@ -3,6 +3,7 @@
 //! Pure: bytes in, values out. The bytes may be anything.
 
 use crate::audit::replay::{Difference, Snapshot};
+use crate::audit::selection::{Explanation, Reselected, WhatIf};
 use crate::domain::event::Event;
 use crate::engine::label_report::LabelReport;
 use crate::engine::status::{JobSummary, ModelSummary, RunStatus};
@@ -103,6 +104,31 @@ pub enum Request {
         /// The other.
         b: String,
     },
+    /// Why a sample was picked, or not.
+    Explain {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// Which sample.
+        sample: String,
+    },
+    /// The batch of a cycle, picked again.
+    Reselect {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// Which cycle.
+        cycle: u32,
+    },
+    /// The batch of a cycle, picked otherwise.
+    WhatIf {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// Which cycle.
+        cycle: u32,
+        /// By which strategy, as workflows write it.
+        strategy: String,
+        /// How many by the strategy; as many as then, if nothing is said.
+        batch: Option<usize>,
+    },
     /// How good a run's labels are.
     Labels {
         /// Which run; the newest if none is named.
@@ -165,6 +191,12 @@ pub enum Response {
     Models(Vec<ModelSummary>),
     /// To [`Request::Labels`].
     Labels(LabelReport),
+    /// To [`Request::Explain`].
+    Explained(Explanation),
+    /// To [`Request::Reselect`].
+    Reselected(Reselected),
+    /// To [`Request::WhatIf`].
+    WhatIf(WhatIf),
     /// To [`Request::Replay`].
     Replayed(Snapshot),
     /// To [`Request::Diff`].

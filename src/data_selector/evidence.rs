@@ -434,6 +434,18 @@ impl Evidence {
     /// # Errors
     /// [`SelectorError`] as a selection, for instance if the strategy needs what was not kept.
     pub fn select_by(&self, strategy: &dyn Strategy) -> Result<Selection, SelectorError> {
+        self.select_batch_by(strategy, self.about.batch)
+    }
+
+    /// As [`Evidence::select_by`], a batch of another size: both arms together.
+    ///
+    /// # Errors
+    /// As [`Evidence::select_by`].
+    pub fn select_batch_by(
+        &self,
+        strategy: &dyn Strategy,
+        batch: usize,
+    ) -> Result<Selection, SelectorError> {
         let about = &self.about;
         let name = about.strategy.to_string();
         let mut view = View::new(self.ids.as_slice(), about.seed, about.cycle);
@@ -460,13 +472,7 @@ impl Evidence {
         view.seconds = self.seconds.as_deref().map(Cow::Borrowed);
         view.queries = Some(&self.queries);
         select(
-            &SelectRequest {
-                strategy,
-                name: &name,
-                view: &view,
-                batch: about.batch,
-                audit: about.audit,
-            },
+            &SelectRequest { strategy, name: &name, view: &view, batch, audit: about.audit },
             None,
         )
     }

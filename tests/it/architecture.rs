@@ -35,7 +35,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "workflow",
         ],
     ),
-    ("audit", &["artifacts", "domain", "pool", "store"]),
+    ("audit", &["artifacts", "data_selector", "domain", "pool", "store"]),
     ("selftest", &["engine", "workflow", "store", "artifacts", "faults", "domain"]),
     (
         "simulate",
@@ -50,7 +50,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "workflow",
         ],
     ),
-    ("control", &["audit", "engine", "store", "domain"]),
+    ("control", &["audit", "data_selector", "engine", "store", "domain"]),
     ("mlflow", &["domain"]),
     (
         "engine",

@@ -92,6 +92,41 @@ fn the_past_of_a_run_can_be_looked_at_verified_and_signed() {
         now["labelled"].as_u64().unwrap() - differs["alike"].as_u64().unwrap()
     );
 
+    assert!(ask(&folder, &["reselect", "--cycle", "2"]).contains("bit for bit"));
+    let else_picked = json(&folder, &["what-if", "--cycle", "2", "--strategy", "margin"]);
+    assert_eq!(else_picked["overlap"], else_picked["picked"], "{else_picked}");
+    let two = json(
+        &folder,
+        &["what-if", "--cycle", "2", "--strategy", "least_confidence", "--batch", "2"],
+    );
+    assert_eq!(two["picks"].as_array().unwrap().len(), 2);
+    let picked = else_picked["picks"][0].as_str().unwrap();
+    let why = ask(&folder, &["explain", picked]);
+    for word in [
+        "cycle 2: picked, Strategy 1 of",
+        "by margin, score ",
+        "above the last pick",
+        "cycle 2: labelled",
+    ] {
+        assert!(why.contains(word), "{word} is not in {why}");
+    }
+    let unlabelled = differs["only_b"].as_array().unwrap().len();
+    assert!(unlabelled > 0);
+    told(
+        &folder.gleaner(&["explain", "nobody"]).output().unwrap(),
+        WRONG,
+        &["says nothing of sample \"nobody\""],
+    );
+    told(
+        &folder.gleaner(&["reselect", "--cycle", "1"]).output().unwrap(),
+        WRONG,
+        &["kept nothing"],
+    );
+    told(
+        &folder.gleaner(&["what-if", "--cycle", "9", "--strategy", "margin"]).output().unwrap(),
+        WRONG,
+        &["9"],
+    );
     assert!(ask(&folder, &["verify"]).contains("hold together"));
     let key = ask(&folder, &["key", "new", "a.test/runs", "key"]);
     assert_eq!(ask(&folder, &["key", "show", "key"]), key);

@@ -3,6 +3,7 @@
 use crate::bad_input::model;
 use crate::support::{finish, workflow, workflows};
 use gleaner::artifacts::Artifacts;
+use gleaner::audit::selection::reselect;
 use gleaner::data_selector::{Evidence, Needs, Plan, SelectorError, Strategy, View};
 use gleaner::domain::digest::Digest;
 use gleaner::domain::event::{Arm, BatchSelected, Event, Pick};
@@ -61,6 +62,8 @@ async fn is_picked_again(set: &[(&str, &str)]) {
         assert_eq!(found.cutoff, batch.cutoff, "{set:?}");
         let arms = batch.picks.iter().filter(|pick| pick.arm != Arm::ColdStart);
         assert!(found.picks.iter().eq(arms), "{set:?}");
+        let told = reselect(evidence.about.cycle, batch, &evidence).unwrap();
+        assert_eq!((told.differences, told.picks), (vec![], batch.picks.len() as u64), "{set:?}");
         again += 1;
     }
     assert_eq!(again, 2, "{set:?}: the first batch is drawn at random, the others are selected");
@@ -72,6 +75,22 @@ async fn every_batch_is_picked_again_from_what_was_kept() {
         is_picked_again(&[("selector.keep", keep)]).await;
     }
     is_picked_again(&[("selector.strategy", "entropy")]).await;
+}
+
+#[tokio::test]
+async fn a_score_that_was_edited_is_named() {
+    let ended = Ended::run(&[("selector.keep", "scores")]).await;
+    let batch = &ended.batches[1];
+    let mut evidence = ended.evidence(batch).unwrap();
+    let (cycle, first) = (evidence.about.cycle, &batch.picks[0].sample);
+    let place = evidence.ids.iter().position(|sample| sample == first).unwrap();
+    let scores = evidence.scores.as_mut().unwrap();
+    scores[place] = f64::from_bits(scores[place].to_bits() - 1);
+    let told = reselect(cycle, batch, &evidence).unwrap().differences;
+    assert!(told.len() == 1 && told[0].contains(first.as_str()), "{told:?}");
+    evidence.scores.as_mut().unwrap()[place] = -9.0;
+    let told = reselect(cycle, batch, &evidence).unwrap().differences;
+    assert!(told[0].contains(first.as_str()), "{told:?}");
 }
 
 #[tokio::test]

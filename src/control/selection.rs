@@ -1,0 +1,101 @@
+//! Questions about batches and samples, answered from the log and the evidence that it names.
+
+use super::{ControlError, PAGE, find_run};
+use crate::audit::selection::{Explanation, Reselected, WhatIf, reselect, what_if};
+use crate::data_selector::Evidence;
+use crate::domain::event::{BatchSelected, Event};
+use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId, SampleId};
+use crate::domain::strategy::StrategySpec;
+use crate::engine::Engine;
+
+/// Picks the batch of a cycle again.
+pub(super) async fn reselected(
+    engine: &Engine,
+    run: Option<&str>,
+    cycle: u32,
+) -> Result<Reselected, ControlError> {
+    let (cycle, batch, evidence) = batch(engine, run, cycle).await?;
+    reselect(cycle, &batch, &evidence).map_err(|error| ControlError::Selection(error.to_string()))
+}
+
+/// Picks from what a cycle's batch was picked from, by another strategy.
+pub(super) async fn what_else(
+    engine: &Engine,
+    run: Option<&str>,
+    cycle: u32,
+    strategy: &str,
+    size: Option<usize>,
+) -> Result<WhatIf, ControlError> {
+    let wrong = |error: &dyn std::fmt::Display| ControlError::Selection(error.to_string());
+    let strategy: StrategySpec = strategy.parse().map_err(|error| wrong(&error))?;
+    let (cycle, batch, evidence) = batch(engine, run, cycle).await?;
+    what_if(cycle, &batch, &evidence, &strategy, size).map_err(|error| wrong(&error))
+}
+
+/// What a run did with a sample.
+pub(super) async fn explained(
+    engine: &Engine,
+    run: Option<&str>,
+    sample: &str,
+) -> Result<Explanation, ControlError> {
+    let run = find_run(engine, run).await?;
+    let mut explanation = Explanation::new(SampleId::from(sample));
+    let artifacts = engine.artifacts().clone();
+    let mut scores = |batch: &BatchSelected| {
+        let evidence = Evidence::read(&artifacts.get(&batch.scores?).ok()?).ok()?;
+        Some((evidence.ids, evidence.scores?))
+    };
+    for cycle in (1..=engine.last_cycle(run).await?.0).map(CycleNumber) {
+        for event in events(engine, run, cycle).await? {
+            explanation.take(cycle, &event, &mut scores);
+        }
+    }
+    if explanation.history.is_empty() {
+        return Err(ControlError::UnknownSample { sample: sample.to_owned(), run });
+    }
+    Ok(explanation)
+}
+
+async fn events(
+    engine: &Engine,
+    run: RunId,
+    cycle: CycleNumber,
+) -> Result<Vec<Event>, ControlError> {
+    let mut events = Vec::new();
+    let mut from = Revision(0);
+    loop {
+        let page = engine.log(CycleId { run, cycle }, from, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(events) };
+        from = last.revision.next();
+        events.extend(page.into_iter().map(|recorded| recorded.event));
+    }
+}
+
+/// The batch of a cycle, and what it was picked from.
+async fn batch(
+    engine: &Engine,
+    run: Option<&str>,
+    cycle: u32,
+) -> Result<(CycleNumber, BatchSelected, Evidence), ControlError> {
+    let run = find_run(engine, run).await?;
+    let last = engine.last_cycle(run).await?.0;
+    if cycle == 0 || cycle > last {
+        return Err(ControlError::UnknownCycle { run, cycle, last });
+    }
+    let cycle = CycleNumber(cycle);
+    let lacks = |what: &str| ControlError::Selection(format!("cycle {cycle} of run {run} {what}"));
+    let selected = events(engine, run, cycle)
+        .await?
+        .into_iter()
+        .find_map(|event| if let Event::BatchSelected(batch) = event { Some(batch) } else { None });
+    let selected = selected.ok_or_else(|| lacks("has no batch yet"))?;
+    let digest = selected.scores.ok_or_else(|| {
+        lacks(&format!(
+            "kept nothing of what {} looked at: its batch follows from the seed and the pool alone, or selector.keep is \"nothing\"",
+            selected.strategy
+        ))
+    })?;
+    let bytes = engine.artifacts().get(&digest).map_err(crate::engine::EngineError::from)?;
+    let evidence = Evidence::read(&bytes).map_err(|error| lacks(&error.to_string()))?;
+    Ok((cycle, selected, evidence))
+}
