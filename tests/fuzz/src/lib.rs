@@ -8,7 +8,12 @@ pub mod pool_laws;
 
 #[path = "../../../src"]
 mod sources {
+    pub mod annotation;
     pub mod artifacts;
+    pub mod audit {
+        pub mod replay;
+        pub mod selection;
+    }
     pub mod control {
         #[path = "../../tests/fuzz/src/wire_laws.rs"]
         pub mod laws;
@@ -17,6 +22,7 @@ mod sources {
     pub mod data_selector;
     pub mod domain;
     pub mod engine {
+        pub mod label_report;
         pub mod status;
     }
     pub mod faults;
@@ -28,6 +34,6 @@ mod sources {
 }
 
 pub use sources::{
-    artifacts, control, data_selector, domain, engine, faults, metrics, pool, program, store,
-    workflow,
+    annotation, artifacts, audit, control, data_selector, domain, engine, faults, metrics, pool,
+    program, store, workflow,
 };
