@@ -23,6 +23,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// The program's own, see `main.rs`: tensors come and go by the megabyte.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CLASSES: usize = 10;
 const ROUNDS: usize = 3;
 
