@@ -13,7 +13,7 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
 use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
-use crate::store::StoreError;
+use crate::store::{Recorded, StoreError};
 use replay::{parts, replayed};
 use selection::{explained, reselected, what_else};
 use std::path::{Path, PathBuf};
@@ -129,6 +129,14 @@ pub async fn find_run(engine: &Engine, text: Option<&str>) -> Result<RunId, Cont
     let Some(text) = text else {
         return runs.last().copied().ok_or(ControlError::NoRuns);
     };
+    named(runs, text)
+}
+
+/// The one of `runs` that `text` names by the beginning or the end of its id.
+///
+/// # Errors
+/// [`ControlError::UnknownRun`] or [`ControlError::AmbiguousRun`].
+pub fn named(runs: Vec<RunId>, text: &str) -> Result<RunId, ControlError> {
     let wanted = text.to_lowercase();
     let named = |run: &RunId| {
         let id = run.to_string();
@@ -283,6 +291,23 @@ async fn find_job(engine: &Engine, text: &str) -> Result<JobId, ControlError> {
     match (named.next(), named.next()) {
         (Some(job), None) => Ok(job.id),
         (Some(_) | None, _) => Err(ControlError::BadJob { text: text.to_owned() }),
+    }
+}
+
+/// The whole log of a cycle.
+async fn records(
+    engine: &Engine,
+    run: RunId,
+    cycle: CycleNumber,
+) -> Result<Vec<Recorded>, ControlError> {
+    let mut records: Vec<Recorded> = Vec::new();
+    loop {
+        let from = records.last().map_or(Revision(0), |last| last.revision.next());
+        let mut page = engine.log(CycleId { run, cycle }, from, PAGE).await?;
+        if page.is_empty() {
+            return Ok(records);
+        }
+        records.append(&mut page);
     }
 }
 

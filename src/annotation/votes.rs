@@ -4,6 +4,7 @@
 
 use super::error::QualityError;
 use crate::domain::ids::SampleId;
+use crate::domain::label::Label;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More classes than any label set we know of, and few enough to count each.
@@ -18,6 +19,16 @@ pub struct Vote<'a> {
     pub annotator: &'a str,
     /// The class, an index into the run's class list.
     pub class: u32,
+}
+
+/// The votes that these answers are; an answer that is no class is none.
+pub fn of_answers<'a>(
+    answers: impl IntoIterator<Item = (&'a SampleId, &'a str, Label)>,
+) -> impl Iterator<Item = Vote<'a>> {
+    answers.into_iter().filter_map(|(sample, annotator, label)| match label {
+        Label::Class(class) => Some(Vote { sample, annotator, class }),
+        Label::Classes(_) | Label::Value(_) | Label::Mask(_) => None,
+    })
 }
 
 /// All votes on a set of samples: each in its range, no annotator twice on a sample. Samples and annotators are in the

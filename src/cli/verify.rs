@@ -5,6 +5,7 @@ use super::error::CliError;
 use super::output::{Output, Style};
 use super::session;
 use crate::audit::verify::{Verification, VerifiedRun, verify as verify_store};
+use crate::control::{ControlError, named};
 use crate::domain::ids::RunId;
 use crate::store::sled::SledStore;
 use crate::store::{EventLog as _, StoreError};
@@ -50,28 +51,12 @@ pub(super) fn copy(cli: &Cli) -> Result<(TempDir, SledStore), CliError> {
     Ok((scratch, store))
 }
 
-/// The run whose id begins or ends so.
 async fn find(store: &SledStore, text: &str) -> Result<RunId, CliError> {
-    let wanted = text.to_lowercase();
-    let named = |run: &RunId| {
-        let id = run.to_string();
-        !wanted.is_empty() && (id.starts_with(&wanted) || id.ends_with(&wanted))
-    };
-    let runs = store.runs().await?;
-    let found: Vec<RunId> = runs.into_iter().map(|(run, _)| run).filter(named).collect();
-    match found.as_slice() {
-        [run] => Ok(*run),
-        [] => Err(CliError::Refused(format!(
-            "there is no run {text:?}: `gleaner status --all` lists them"
-        ))),
-        several => {
-            let several: Vec<String> = several.iter().map(RunId::to_string).collect();
-            Err(CliError::Refused(format!(
-                "{text:?} may mean {}: give more of it",
-                several.join(", ")
-            )))
-        }
+    if text.is_empty() {
+        return Err(ControlError::UnknownRun { text: text.to_owned() }.into());
     }
+    let runs = store.runs().await?.into_iter().map(|(run, _)| run);
+    Ok(named(runs.collect(), text)?)
 }
 
 fn show(output: &Output, found: &Verification) -> Result<(), CliError> {

@@ -1,8 +1,8 @@
 //! Runs as they were: a log, folded up to a point.
 
-use super::{ControlError, PAGE, find_run};
+use super::{ControlError, find_run, records};
 use crate::audit::replay::{Point, Replay};
-use crate::domain::ids::{CycleId, CycleNumber, Revision};
+use crate::domain::ids::CycleNumber;
 use crate::engine::{Engine, EngineError};
 
 /// The run that `run` names, without a name the newest, as it was at `to`, without a point as it is.
@@ -17,22 +17,14 @@ pub(super) async fn replayed(
     let last = to.map_or(u32::MAX, |to| to.cycle.0).min(engine.last_cycle(run).await?.0);
     let mut end = None;
     for cycle in (1..=last).map(CycleNumber) {
-        let mut from = Revision(0);
-        loop {
-            let page = engine.log(CycleId { run, cycle }, from, PAGE).await?;
-            for recorded in &page {
-                if to.is_some_and(|to| !to.reaches(cycle, recorded.revision)) {
-                    return Ok(replay);
-                }
-                replay
-                    .take(cycle, recorded.revision, &recorded.event)
-                    .map_err(|source| EngineError::IllegalLog { run, source })?;
-                end = Some(Point { cycle, revision: Some(recorded.revision) });
-                from = recorded.revision.next();
+        for recorded in records(engine, run, cycle).await? {
+            if to.is_some_and(|to| !to.reaches(cycle, recorded.revision)) {
+                return Ok(replay);
             }
-            if page.is_empty() {
-                break;
-            }
+            replay
+                .take(cycle, recorded.revision, &recorded.event)
+                .map_err(|source| EngineError::IllegalLog { run, source })?;
+            end = Some(Point { cycle, revision: Some(recorded.revision) });
         }
     }
     match (to, end) {

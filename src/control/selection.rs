@@ -1,10 +1,10 @@
 //! Questions about batches and samples, answered from the log and the evidence that it names.
 
-use super::{ControlError, PAGE, find_run};
+use super::{ControlError, find_run, records};
 use crate::audit::selection::{Explanation, Reselected, WhatIf, reselect, what_if};
 use crate::data_selector::Evidence;
 use crate::domain::event::{BatchSelected, Event};
-use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId, SampleId};
+use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::strategy::StrategySpec;
 use crate::engine::Engine;
 
@@ -46,29 +46,14 @@ pub(super) async fn explained(
         Some((evidence.ids, evidence.scores?))
     };
     for cycle in (1..=engine.last_cycle(run).await?.0).map(CycleNumber) {
-        for event in events(engine, run, cycle).await? {
-            explanation.take(cycle, &event, &mut scores);
+        for recorded in records(engine, run, cycle).await? {
+            explanation.take(cycle, &recorded.event, &mut scores);
         }
     }
     if explanation.history.is_empty() {
         return Err(ControlError::UnknownSample { sample: sample.to_owned(), run });
     }
     Ok(explanation)
-}
-
-async fn events(
-    engine: &Engine,
-    run: RunId,
-    cycle: CycleNumber,
-) -> Result<Vec<Event>, ControlError> {
-    let mut events = Vec::new();
-    let mut from = Revision(0);
-    loop {
-        let page = engine.log(CycleId { run, cycle }, from, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(events) };
-        from = last.revision.next();
-        events.extend(page.into_iter().map(|recorded| recorded.event));
-    }
 }
 
 /// The batch of a cycle, and what it was picked from.
@@ -84,10 +69,9 @@ async fn batch(
     }
     let cycle = CycleNumber(cycle);
     let lacks = |what: &str| ControlError::Selection(format!("cycle {cycle} of run {run} {what}"));
-    let selected = events(engine, run, cycle)
-        .await?
-        .into_iter()
-        .find_map(|event| if let Event::BatchSelected(batch) = event { Some(batch) } else { None });
+    let selected = records(engine, run, cycle).await?.into_iter().find_map(|recorded| {
+        if let Event::BatchSelected(batch) = recorded.event { Some(batch) } else { None }
+    });
     let selected = selected.ok_or_else(|| lacks("has no batch yet"))?;
     let digest = selected.scores.ok_or_else(|| {
         lacks(&format!(

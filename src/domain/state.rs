@@ -388,6 +388,13 @@ impl Run {
         Ok(())
     }
 
+    /// Every answer: of which sample, by whom, and what. By sample, in the order of the answers.
+    pub fn ballots(&self) -> impl Iterator<Item = (&SampleId, &str, Label)> {
+        self.votes.iter().flat_map(|(sample, ballots)| {
+            ballots.iter().map(move |ballot| (sample, ballot.annotator.as_str(), ballot.label))
+        })
+    }
+
     /// How many labels are known.
     #[must_use]
     pub fn labelled(&self) -> u64 {

@@ -4,7 +4,7 @@ use crate::annotation::agreement::{cohen, fleiss};
 use crate::annotation::dawid_skene::{Consensus, Settings, dawid_skene};
 use crate::annotation::error::QualityError;
 use crate::annotation::suspicious::{Ranking, confident};
-use crate::annotation::votes::{Vote, Votes};
+use crate::annotation::votes::{Votes, of_answers};
 use crate::domain::event::LabelsDoubted;
 use crate::domain::ids::SampleId;
 use crate::domain::label::Label;
@@ -143,13 +143,7 @@ impl LabelReport {
         if run.votes.is_empty() {
             return Ok(report);
         }
-        let said = run.votes.iter().flat_map(|(sample, ballots)| {
-            ballots.iter().filter_map(move |ballot| match ballot.label {
-                Label::Class(class) => Some(Vote { sample, annotator: &ballot.annotator, class }),
-                Label::Classes(_) | Label::Value(_) | Label::Mask(_) => None,
-            })
-        });
-        let votes = Votes::new(said, names.len())?;
+        let votes = Votes::new(of_answers(run.ballots()), names.len())?;
         report.kappa = fleiss(&votes).and_then(|found| found.kappa());
         let believed = dawid_skene(&votes, Settings::default()).ok();
         for &annotator in votes.annotators() {

@@ -10,12 +10,11 @@ use crate::annotation::dawid_skene::{self, dawid_skene};
 use crate::annotation::majority::majority;
 use crate::annotation::relabel::{Doubt, disputed, relabel, suspected, unsure};
 use crate::annotation::suspicious::{LabelNoise, confident};
-use crate::annotation::votes::{Vote, Votes};
+use crate::annotation::votes::{Votes, of_answers};
 use crate::domain::chance::Chance;
 use crate::domain::definition::{Consensus, TrainerSpec};
 use crate::domain::event::{Arm, LabelsDoubted, Pick};
 use crate::domain::ids::SampleId;
-use crate::domain::label::Label;
 use crate::domain::matrix::Matrix;
 use crate::domain::npy;
 use crate::engine::reactor::{Step, StepError};
@@ -58,7 +57,8 @@ pub(super) fn doubts(step: &Step, audit: usize) -> Result<Doubts, StepError> {
         (Some(rows), Some(noise)) => Some(told(step, rows, noise)?),
         (None, _) | (_, None) => None,
     };
-    let votes = Votes::new(votes(step), step.pool.classes().len()).map_err(StepError::permanent)?;
+    let votes = Votes::new(of_answers(step.run.ballots()), step.pool.classes().len())
+        .map_err(StepError::permanent)?;
     let of_model = noise.iter().flat_map(suspected);
     let suggested = match step.definition.answers.consensus {
         Consensus::Majority => {
@@ -105,15 +105,6 @@ fn suggest<'a>(
         probability: None,
     });
     Ok(picks.collect())
-}
-
-fn votes(step: &Step) -> impl Iterator<Item = Vote<'_>> {
-    step.run.votes.iter().flat_map(|(sample, ballots)| {
-        ballots.iter().filter_map(move |ballot| match ballot.label {
-            Label::Class(class) => Some(Vote { sample, annotator: &ballot.annotator, class }),
-            Label::Classes(_) | Label::Value(_) | Label::Mask(_) => None,
-        })
-    })
 }
 
 /// For each known label the probabilities of a model that learnt four fifths of the labels and not this one; `None` where

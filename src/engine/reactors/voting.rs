@@ -3,7 +3,7 @@
 use super::annotate::spent;
 use crate::annotation::consensus::consensus;
 use crate::annotation::played;
-use crate::annotation::votes::{Vote, Votes};
+use crate::annotation::votes::{Votes, of_answers};
 use crate::domain::command::Command;
 use crate::domain::definition::GateEstimator;
 use crate::domain::event::{Annotation, Relabel};
@@ -95,19 +95,9 @@ fn settle(
         Label::Class(class) => class,
         Label::Classes(_) | Label::Value(_) | Label::Mask(_) => 0, // workflows are checked for that
     };
-    let before = step.run.votes.iter().flat_map(|(sample, ballots)| {
-        ballots.iter().map(move |ballot| Vote {
-            sample,
-            annotator: &ballot.annotator,
-            class: class(ballot.label),
-        })
-    });
-    let now = votes.iter().map(|vote| Vote {
-        sample: &vote.sample,
-        annotator: &vote.annotator,
-        class: class(vote.label),
-    });
-    let all = Votes::new(before.chain(now), step.pool.classes().len());
+    let now = votes.iter().map(|vote| (&vote.sample, vote.annotator.as_str(), vote.label));
+    let all = of_answers(step.run.ballots().chain(now));
+    let all = Votes::new(all, step.pool.classes().len());
     let all = all.map_err(StepError::permanent)?;
     let known = |sample: &SampleId| step.run.labels.get(sample).map(|known| known.label);
     let settled =
