@@ -3,7 +3,9 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`replay`] | a run at any point of its log, and how two points differ |
-//! | [`selection`] | why a sample was picked or not, the same batch again, another strategy's batch |
+//! | [`explanation`] | why a sample was picked or not, and what came of its label |
+//! | [`selection`] | the same batch again, another strategy's batch |
+//! | [`inferred`] | the same batch with its model run again |
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
 //! | [`merkle`] | proofs that a record is in a log, and that a log only grew: roots, which need no log to check |
 //! | [`checkpoint`] | how long a log was and its root, signed: what shows that its end was cut off, if it is kept elsewhere |
@@ -20,6 +22,8 @@
 mod base64;
 pub mod checkpoint;
 mod ed25519;
+pub mod explanation;
+pub mod inferred;
 pub mod key;
 pub mod merkle;
 pub mod note;

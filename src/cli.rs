@@ -15,6 +15,7 @@
 mod checkpoint;
 mod doctor;
 mod error;
+mod explanation;
 mod jobs;
 mod labels;
 mod log;
@@ -35,6 +36,7 @@ mod verify;
 
 use crate::audit::replay::Point;
 use crate::control::{Request, Response};
+use crate::domain::definition::ProviderChoice;
 use clap::{Args, Parser, Subcommand};
 use error::CliError;
 use output::Output;
@@ -163,10 +165,14 @@ enum Command {
         /// The other.
         b: String,
     },
-    /// Why a sample was picked, or how close it came: each cycle's score and rank, and the labels it got.
+    /// Why a sample was picked, or how close it came, and what its label changed; or why each pick of a cycle is one.
     Explain {
         /// The sample's id.
-        sample: String,
+        #[arg(required_unless_present = "cycle", conflicts_with = "cycle")]
+        sample: Option<String>,
+        /// Every pick of this cycle.
+        #[arg(long, value_name = "N")]
+        cycle: Option<u32>,
         /// The run [default: the newest].
         #[arg(long)]
         run: Option<String>,
@@ -176,6 +182,15 @@ enum Command {
         /// The cycle.
         #[arg(long)]
         cycle: u32,
+        /// Run the model again as well, and compare what it says within the tolerance.
+        #[arg(long)]
+        infer: bool,
+        /// What runs the model: auto, cuda, tensorrt or cpu [default: as the workflow says].
+        #[arg(long, requires = "infer", value_parser = provider)]
+        provider: Option<ProviderChoice>,
+        /// How far a value may be off: absolutely, or above 1 in proportion.
+        #[arg(long, requires = "infer", default_value_t = 1e-4)]
+        tolerance: f64,
         /// The run [default: the newest].
         run: Option<String>,
     },
@@ -396,6 +411,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn provider(text: &str) -> Result<ProviderChoice, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "expected auto, cuda, tensorrt or cpu".to_owned())
+}
+
 /// Parses the command line, does what it says, and answers the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -446,10 +466,19 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             replay::replay(cli, output, run.clone(), *to, *step).await
         }
         Command::Diff { a, b } => replay::diff(cli, output, a, b).await,
-        Command::Explain { sample, run } => {
-            selection::explain(cli, output, sample, run.clone()).await
+        Command::Explain { sample, cycle, run } => {
+            let run = run.clone();
+            let request = match (sample, cycle) {
+                (None, Some(cycle)) => Request::ExplainBatch { run, cycle: *cycle },
+                (sample, _) => Request::Explain { run, sample: sample.clone().unwrap_or_default() },
+            };
+            selection::explain(cli, output, request).await
         }
-        Command::Reselect { cycle, run } => {
+        Command::Reselect { cycle, infer: true, provider, tolerance, run } => {
+            let request = Request::Reinfer { run: run.clone(), cycle: *cycle, provider: *provider };
+            selection::reinfer(cli, output, request, *tolerance).await
+        }
+        Command::Reselect { cycle, run, .. } => {
             selection::reselect(cli, output, *cycle, run.clone()).await
         }
         Command::WhatIf { cycle, strategy, batch, run } => {

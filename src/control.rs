@@ -11,11 +11,12 @@ mod wire;
 use crate::audit::replay::{Point, difference};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
+use crate::engine::reinfer::ReinferError;
 use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Recorded, StoreError};
 use replay::{parts, replayed};
-use selection::{explained, reselected, what_else};
+use selection::{explained, explained_batch, reinferred, reselected, what_else};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub use wire::{Cursor, LogRecord, Request, Response};
@@ -67,10 +68,11 @@ pub enum ControlError {
     /// A batch that cannot be picked again.
     #[error("{0}")]
     Selection(String),
+    /// A batch that cannot be picked with its model run again.
+    #[error(transparent)]
+    Reinfer(#[from] ReinferError),
     /// A sample of which a log says nothing.
-    #[error(
-        "the log of run {run} says nothing of sample {sample:?}: it was never a candidate whose score was kept"
-    )]
+    #[error("the log of run {run} says nothing of sample {sample:?}: it was never a candidate")]
     UnknownSample {
         /// Which sample.
         sample: String,
@@ -234,8 +236,14 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
         Request::Explain { run, sample } => {
             Ok(Response::Explained(explained(engine, run.as_deref(), &sample).await?))
         }
+        Request::ExplainBatch { run, cycle } => {
+            Ok(Response::ExplainedBatch(explained_batch(engine, run.as_deref(), cycle).await?))
+        }
         Request::Reselect { run, cycle } => {
             Ok(Response::Reselected(reselected(engine, run.as_deref(), cycle).await?))
+        }
+        Request::Reinfer { run, cycle, provider } => {
+            Ok(Response::Inferred(reinferred(engine, run.as_deref(), cycle, provider).await?))
         }
         Request::WhatIf { run, cycle, strategy, batch } => {
             let run = run.as_deref();

@@ -17,6 +17,7 @@
 //! | `live_run` | a run in memory, folded from its log |
 //! | [`status`], [`notice`] | what is seen from outside |
 //! | [`forecast`], [`savings`], [`label_report`] | what a run's history says of its future, of random selection, of its labels |
+//! | `reinfer` | a past batch, with its model run again |
 //! | `published`, `unfinished` | the production model's file; trainings that were cut off |
 //! | [`clock`] | the door for time and ids |
 
@@ -33,6 +34,7 @@ pub mod notice;
 mod published;
 pub mod reactor;
 pub mod reactors;
+pub mod reinfer;
 pub mod savings;
 mod spool;
 pub mod status;
@@ -513,23 +515,7 @@ impl Inner {
             {
                 return Ok((kept, false));
             }
-            let pool = Pool::load(&definition.pool, &folder).map_err(StepError::permanent)?;
-            let grown = versions.filter(|(first, known)| *first != *known || *known != pool.version());
-            let pool = match grown {
-                None => pool,
-                Some((first, known)) => {
-                    let no_manifest = |error| StepError::permanent(format!(
-                        "the pool {} has changed: its version was {} and is {} now, and what it held cannot be looked up \
-                         ({error}); put the old file back and resume, or start a new run",
-                        definition.pool.path,
-                        known.short(),
-                        pool.version().short()
-                    ));
-                    let first = artifacts.get(&first).map_err(no_manifest)?;
-                    let known = artifacts.get(&known).map_err(no_manifest)?;
-                    pool.grown(&first, &known, starting).map_err(StepError::permanent)?
-                }
-            };
+            let pool = pool_as_of(&definition, &folder, versions, &artifacts, starting)?;
             Ok::<_, StepError>((Arc::new(pool), true))
         })
         .await?;
@@ -577,6 +563,35 @@ impl Inner {
     fn tell(&self, notice: Notice) {
         let _ = self.notices.send(notice); // nobody watching is fine
     }
+}
+
+/// The pool of a workflow as a run sees it whose first and newest versions are these; a run without a cycle has none.
+/// `gains` as [`Pool::grown`] says.
+fn pool_as_of(
+    definition: &Definition,
+    folder: &Path,
+    versions: Option<(Digest, Digest)>,
+    artifacts: &Artifacts,
+    gains: bool,
+) -> Result<Pool, StepError> {
+    let pool = Pool::load(&definition.pool, folder).map_err(StepError::permanent)?;
+    let Some((first, known)) =
+        versions.filter(|(first, known)| first != known || *known != pool.version())
+    else {
+        return Ok(pool);
+    };
+    let no_manifest = |error| {
+        StepError::permanent(format!(
+            "the pool {} has changed: its version was {} and is {} now, and what it held cannot be looked up ({error}); put \
+             the old file back and resume, or start a new run",
+            definition.pool.path,
+            known.short(),
+            pool.version().short()
+        ))
+    };
+    let first = artifacts.get(&first).map_err(no_manifest)?;
+    let known = artifacts.get(&known).map_err(no_manifest)?;
+    pool.grown(&first, &known, gains).map_err(StepError::permanent)
 }
 
 /// Runs `work` where it may block.

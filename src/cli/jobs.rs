@@ -5,6 +5,7 @@ use super::output::{Output, Style};
 use super::session::Session;
 use super::{Cli, JobsAction};
 use crate::control::{Request, Response};
+use crate::engine::status::JobSummary;
 use std::process::ExitCode;
 
 pub(super) async fn jobs(
@@ -18,44 +19,34 @@ pub(super) async fn jobs(
         Some(JobsAction::Retry { job }) => Request::RetryJob { job: job.clone() },
         Some(JobsAction::Cancel { job }) => Request::CancelJob { job: job.clone() },
     };
-    match session.ask(request).await? {
-        Response::Jobs(jobs) if output.json => output.json(&jobs)?,
-        Response::Jobs(jobs) => {
-            if jobs.is_empty() {
-                output.line("no unfinished jobs")?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            let head = format!(
-                "{:<36} {:<13} {:>5} {:<7} {:>8} {:>7}  {}",
-                "job", "kind", "cycle", "status", "failures", "crashes", "last error"
-            );
-            output.line(&output.style(Style::Bold, &head))?;
-            for job in jobs {
-                let text = format!(
-                    "{} {:<13} {:>5} {:<7} {:>8} {:>7}  {}",
-                    job.id,
-                    job.kind.name(),
-                    job.cycle.0,
-                    job.status,
-                    job.failures,
-                    job.crashes,
-                    job.last_error.as_deref().unwrap_or("-")
-                );
-                output.line(&text)?;
-            }
-        }
-        Response::Done(text) => output.line(&text)?,
-        Response::Runs(_)
-        | Response::Status(_)
-        | Response::Log { .. }
-        | Response::Models(_)
-        | Response::Labels(_)
-        | Response::Explained(_)
-        | Response::Reselected(_)
-        | Response::WhatIf(_)
-        | Response::Replayed(_)
-        | Response::Difference(_)
-        | Response::Refused(_) => {}
+    let response = session.ask(request).await?;
+    if let Response::Jobs(jobs) = response {
+        if output.json { output.json(&jobs)? } else { list(output, &jobs)? }
+    } else if let Response::Done(text) = response {
+        output.line(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn list(output: &Output, jobs: &[JobSummary]) -> Result<(), CliError> {
+    if jobs.is_empty() {
+        return output.line("no unfinished jobs");
+    }
+    let head = format!(
+        "{:<36} {:<13} {:>5} {:<7} {:>8} {:>7}  {}",
+        "job", "kind", "cycle", "status", "failures", "crashes", "last error"
+    );
+    output.line(&output.style(Style::Bold, &head))?;
+    jobs.iter().try_for_each(|job| {
+        output.line(&format!(
+            "{} {:<13} {:>5} {:<7} {:>8} {:>7}  {}",
+            job.id,
+            job.kind.name(),
+            job.cycle.0,
+            job.status,
+            job.failures,
+            job.crashes,
+            job.last_error.as_deref().unwrap_or("-")
+        ))
+    })
 }

@@ -2,25 +2,27 @@
 
 use super::Cli;
 use super::error::CliError;
+use super::explanation;
 use super::output::{Output, Style};
 use super::session::Session;
 use super::verify::NOT_SOUND;
-use crate::audit::selection::{Explanation, Happened};
+use crate::audit::inferred::Compared;
+use crate::audit::selection::WhatIf;
 use crate::control::{Request, Response};
-use crate::domain::digest::Digest;
-use crate::domain::label::Label;
+use serde_json::json;
 use std::process::ExitCode;
 
 pub(super) async fn explain(
     cli: &Cli,
     output: &Output,
-    sample: &str,
-    run: Option<String>,
+    request: Request,
 ) -> Result<ExitCode, CliError> {
     let session = Session::open_to_ask(&cli.state).await?;
-    let request = Request::Explain { run, sample: sample.to_owned() };
-    if let Response::Explained(found) = session.ask(request).await? {
-        if output.json { output.json(&found)? } else { show(output, &found)? }
+    let response = session.ask(request).await?;
+    if let Response::Explained(found) = response {
+        if output.json { output.json(&found)? } else { explanation::show(output, &found)? }
+    } else if let Response::ExplainedBatch(found) = response {
+        if output.json { output.json(&found)? } else { explanation::show_batch(output, &found)? }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -51,6 +53,42 @@ pub(super) async fn reselect(
     Ok(if same { ExitCode::SUCCESS } else { NOT_SOUND.into() })
 }
 
+/// The batch once more with its model run again; within `tolerance`, or not.
+pub(super) async fn reinfer(
+    cli: &Cli,
+    output: &Output,
+    request: Request,
+    tolerance: f64,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open_to_ask(&cli.state).await?;
+    let Response::Inferred(found) = session.ask(request).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let within = found.is_within(tolerance);
+    if output.json {
+        output.json(&json!({ "within": within, "tolerance": tolerance, "found": found }))?;
+    } else {
+        let provider =
+            |name: &Option<String>| name.clone().unwrap_or_else(|| "no model".to_owned());
+        output.line(&format!("then  {}", provider(&found.provider_then)))?;
+        output.line(&format!("now   {}", provider(&found.provider_now)))?;
+        for Compared { array, values, largest, at } in &found.compared {
+            let at = at.as_ref().map_or_else(String::new, |sample| format!(", at {sample}"));
+            output
+                .line(&format!("{array}: {values} values, {largest:.2e} apart at the most{at}"))?;
+        }
+        for difference in &found.differences {
+            output.line(&output.style(Style::Red, difference))?;
+        }
+        let (same, picks) = (found.same_picks, found.picks);
+        let (style, verdict) =
+            if within { (Style::Green, "within") } else { (Style::Red, "not within") };
+        let text = format!("{verdict} {tolerance:e}; {same} of {picks} picks are the same");
+        output.line(&output.style(style, &text))?;
+    }
+    Ok(if within { ExitCode::SUCCESS } else { NOT_SOUND.into() })
+}
+
 pub(super) async fn what_if(
     cli: &Cli,
     output: &Output,
@@ -61,76 +99,44 @@ pub(super) async fn what_if(
         if output.json {
             output.json(&found)?;
         } else {
-            let picks: Vec<&str> = found.picks.iter().map(|sample| sample.as_str()).collect();
-            output.line(&format!(
-                "{} picks {} in cycle {}; {} of the {} that were picked are among them",
-                found.strategy,
-                picks.len(),
-                found.cycle,
-                found.overlap,
-                found.picked
-            ))?;
-            output.line(&picks.join(" "))?;
+            show_what_if(output, &found)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(output: &Output, found: &Explanation) -> Result<(), CliError> {
-    output.line(&output.style(Style::Bold, found.sample.as_str()))?;
-    found.history.iter().try_for_each(|happened| output.line(&sentence(happened)))
-}
-
-fn sentence(happened: &Happened) -> String {
-    let number = |value: &Option<f64>, before: &str| {
-        value.map_or_else(String::new, |value| format!("{before}{value:.6}"))
+fn show_what_if(output: &Output, found: &WhatIf) -> Result<(), CliError> {
+    let picks: Vec<&str> = found.picks.iter().map(|sample| sample.as_str()).collect();
+    output.line(&format!(
+        "{} picks {} in cycle {}; {} of the {} that were picked are among them",
+        found.strategy,
+        picks.len(),
+        found.cycle,
+        found.overlap,
+        found.picked
+    ))?;
+    let (then, now) = (&found.then, &found.now);
+    let mix = then.classes.iter().zip(&now.classes);
+    let mix: Vec<String> = mix
+        .map(|((class, then), (_, now))| {
+            format!("{class} {:.0}/{:.0} %", then * 100.0, now * 100.0)
+        })
+        .collect();
+    if !mix.is_empty() {
+        output.line(&format!("expected classes, then/now: {}", mix.join(", ")))?;
+    }
+    let both = |then: Option<f64>, now: Option<f64>, unit: &str| {
+        then.zip(now).map(|(then, now)| format!("{then:.3} then, {now:.3} now{unit}"))
     };
-    match happened {
-        Happened::Picked {
-            cycle,
-            arm,
-            strategy,
-            model,
-            score,
-            rank,
-            above_cutoff,
-            probability,
-            candidates,
-        } => {
-            let model = model.as_ref().map(Digest::short);
-            let model = model.map_or_else(String::new, |model| format!(", model {model}"));
-            format!(
-                "cycle {cycle}: picked, {arm:?} {rank} of {candidates} by {strategy}{}{}{}{model}",
-                number(score, ", score "),
-                number(above_cutoff, ", above the last pick by "),
-                number(probability, ", by chance with probability ")
-            )
-        }
-        Happened::Passed { cycle, score, rank, below_cutoff, candidates } => format!(
-            "cycle {cycle}: not picked, {rank} of {candidates}, score {score:.6}{}",
-            number(below_cutoff, ", below the last pick by ")
-        ),
-        Happened::Answered { cycle, annotator, label } => {
-            format!("cycle {cycle}: {annotator} says {}", name(*label))
-        }
-        Happened::Labelled { cycle, annotator, label } => {
-            format!("cycle {cycle}: labelled {} by {annotator}", name(*label))
-        }
-        Happened::Reconsidered { cycle, before, after } if before == after => {
-            format!("cycle {cycle}: asked again, {} stands", name(*after))
-        }
-        Happened::Reconsidered { cycle, before, after } => {
-            format!("cycle {cycle}: {} became {}", name(*before), name(*after))
+    let within = now.redundancy_in.as_deref().unwrap_or_default();
+    for (what, text) in [
+        ("redundancy", both(then.redundancy, now.redundancy, &format!(" (cosine of {within})"))),
+        ("seconds", both(then.seconds, now.seconds, "")),
+        ("cost", both(then.cost, now.cost, "")),
+    ] {
+        if let Some(text) = text {
+            output.line(&format!("{what:<11}{text}"))?;
         }
     }
-}
-
-/// A label, as far as the log alone knows it: classes by their numbers.
-fn name(label: Label) -> String {
-    match label {
-        Label::Class(class) => format!("class number {class}"),
-        Label::Classes(set) => format!("{set:?}"),
-        Label::Value(value) => value.get().to_string(),
-        Label::Mask(digest) => format!("mask {}", digest.short()),
-    }
+    output.line(&picks.join(" "))
 }

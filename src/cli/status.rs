@@ -18,26 +18,15 @@ pub(super) async fn status(
     let session = Session::open_to_ask(&cli.state).await?;
     let elsewhere = session.is_there();
     let request = if all { Request::Runs } else { Request::Status { run } };
-    match session.ask(request).await? {
-        Response::Runs(runs) if output.json => output.json(&runs)?,
-        Response::Runs(runs) => {
-            for run in runs {
-                output.line(&one_line(&run))?;
-            }
+    let response = session.ask(request).await?;
+    if let Response::Runs(runs) = response {
+        if output.json {
+            output.json(&runs)?;
+        } else {
+            runs.iter().try_for_each(|run| output.line(&one_line(run)))?;
         }
-        Response::Status(status) if output.json => output.json(&status)?,
-        Response::Status(status) => show(cli, output, &status, elsewhere)?,
-        Response::Log { .. }
-        | Response::Jobs(_)
-        | Response::Models(_)
-        | Response::Labels(_)
-        | Response::Explained(_)
-        | Response::Reselected(_)
-        | Response::WhatIf(_)
-        | Response::Replayed(_)
-        | Response::Difference(_)
-        | Response::Done(_)
-        | Response::Refused(_) => {}
+    } else if let Response::Status(status) = response {
+        if output.json { output.json(&status)? } else { show(cli, output, &status, elsewhere)? }
     }
     Ok(ExitCode::SUCCESS)
 }

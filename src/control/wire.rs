@@ -2,8 +2,11 @@
 //!
 //! Pure: bytes in, values out. The bytes may be anything.
 
+use crate::audit::explanation::{BatchExplanation, Explanation};
+use crate::audit::inferred::Inferred;
 use crate::audit::replay::{Difference, Snapshot};
-use crate::audit::selection::{Explanation, Reselected, WhatIf};
+use crate::audit::selection::{Reselected, WhatIf};
+use crate::domain::definition::ProviderChoice;
 use crate::domain::event::Event;
 use crate::engine::label_report::LabelReport;
 use crate::engine::status::{JobSummary, ModelSummary, RunStatus};
@@ -111,12 +114,28 @@ pub enum Request {
         /// Which sample.
         sample: String,
     },
+    /// Why each pick of a cycle is one.
+    ExplainBatch {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// Which cycle.
+        cycle: u32,
+    },
     /// The batch of a cycle, picked again.
     Reselect {
         /// Which run; the newest if none is named.
         run: Option<String>,
         /// Which cycle.
         cycle: u32,
+    },
+    /// The batch of a cycle, picked once more with its model run again.
+    Reinfer {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// Which cycle.
+        cycle: u32,
+        /// What is to run the model; what the workflow names, if nothing is said.
+        provider: Option<ProviderChoice>,
     },
     /// The batch of a cycle, picked otherwise.
     WhatIf {
@@ -193,8 +212,12 @@ pub enum Response {
     Labels(LabelReport),
     /// To [`Request::Explain`].
     Explained(Explanation),
+    /// To [`Request::ExplainBatch`].
+    ExplainedBatch(BatchExplanation),
     /// To [`Request::Reselect`].
     Reselected(Reselected),
+    /// To [`Request::Reinfer`].
+    Inferred(Inferred),
     /// To [`Request::WhatIf`].
     WhatIf(WhatIf),
     /// To [`Request::Replay`].

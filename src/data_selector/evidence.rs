@@ -416,6 +416,33 @@ impl Evidence {
         })
     }
 
+    /// An output of the model, a row for each candidate, where it was kept.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<&Matrix> {
+        self.outputs.get(name)
+    }
+
+    /// The same output for the labelled samples, in the pool's order, where it was kept.
+    #[must_use]
+    pub fn labelled(&self, name: &str) -> Option<&Matrix> {
+        self.labelled.get(name)
+    }
+
+    /// The seconds of annotation of each candidate, where the pool says them and the strategy asked.
+    #[must_use]
+    pub fn seconds(&self) -> Option<&[f64]> {
+        self.seconds.as_deref()
+    }
+
+    /// All that models said and that was kept, by the names of the entries.
+    pub fn answers(&self) -> impl Iterator<Item = (String, &Matrix)> {
+        let outputs = self.outputs.iter().map(|(name, rows)| (format!("outputs/{name}"), rows));
+        let members = self.members.iter().enumerate();
+        let members = members.map(|(number, rows)| (format!("members/{number}"), rows));
+        let labelled = self.labelled.iter().map(|(name, rows)| (format!("labelled/{name}"), rows));
+        outputs.chain(members).chain(labelled)
+    }
+
     /// Picks the batch again from what was kept: the same picks, bit for bit.
     ///
     /// # Errors

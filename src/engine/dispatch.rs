@@ -141,6 +141,7 @@ impl Worker {
                 folder: Arc::clone(&live.folder),
                 pool,
                 artifacts: inner.artifacts.clone(),
+                cache: inner.artifacts.state().join("cache").into(),
                 clock: Arc::clone(&inner.clock),
                 install: inner.install,
                 memory: Arc::clone(lock(&inner.memories).entry(job.cycle.run).or_default()),

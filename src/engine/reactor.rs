@@ -47,6 +47,8 @@ pub struct Step {
     pub pool: Arc<Pool>,
     /// Large bytes.
     pub artifacts: Artifacts,
+    /// A folder for what need not be worked out twice; may be empty at any time.
+    pub cache: Arc<Path>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Whether a runtime library may be installed.

@@ -27,6 +27,7 @@ use std::sync::Arc;
 #[cfg(feature = "sql")]
 pub(super) use queried::check_queries;
 pub(super) use scoring::{check_backbone, check_model};
+pub(super) use select::pick;
 
 /// The built-in reactor of each kind of job, for hosts that want to wrap one.
 #[must_use]

@@ -17,7 +17,8 @@ use super::source::{Source, pieces, rows_of};
 use crate::domain::digest::{Digest, Hasher};
 use crate::domain::ids::SampleId;
 use crate::domain::rows::{RowsError, Runs};
-use std::collections::HashSet;
+use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 
@@ -229,8 +230,8 @@ pub struct Listing {
 /// The samples of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Samples {
-    /// By their ids.
-    Listed(HashSet<String>),
+    /// By their ids, each with its place.
+    Listed(HashMap<String, usize>),
     /// With generated ids, which the manifest does not list.
     Generated,
 }
@@ -249,25 +250,36 @@ impl Listing {
         if in_blocks {
             return Some(Self { samples: Samples::Generated });
         }
-        let mut ids = HashSet::new();
-        for _ in 0..count {
-            ids.insert(bytes.text()?.to_owned());
+        let mut ids = HashMap::new();
+        for place in 0..count {
+            ids.insert(bytes.text()?.to_owned(), place);
             bytes.digest()?;
         }
         Some(Self { samples: Samples::Listed(ids) })
+    }
+
+    /// Which of two of its samples comes first.
+    #[must_use]
+    pub fn order(&self, a: &SampleId, b: &SampleId) -> Ordering {
+        match &self.samples {
+            Samples::Listed(ids) => ids.get(a.as_str()).cmp(&ids.get(b.as_str())),
+            Samples::Generated => number_in(a).cmp(&number_in(b)),
+        }
     }
 
     /// Whether it lists this sample; of a manifest in blocks, whether the id looks like one of those that are generated.
     #[must_use]
     pub fn holds(&self, sample: &SampleId) -> bool {
         match &self.samples {
-            Samples::Listed(ids) => ids.contains(sample.as_str()),
-            Samples::Generated => sample
-                .as_str()
-                .rsplit_once('-')
-                .is_some_and(|(_, number)| number.parse::<usize>().is_ok()),
+            Samples::Listed(ids) => ids.contains_key(sample.as_str()),
+            Samples::Generated => number_in(sample).is_some(),
         }
     }
+}
+
+/// The number in a generated id.
+fn number_in(sample: &SampleId) -> Option<usize> {
+    sample.as_str().rsplit_once('-')?.1.parse().ok()
 }
 
 /// Digests of [`BLOCK`] samples at a time.

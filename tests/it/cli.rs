@@ -95,6 +95,10 @@ fn the_past_of_a_run_can_be_looked_at_verified_and_signed() {
     assert!(ask(&folder, &["reselect", "--cycle", "2"]).contains("bit for bit"));
     let else_picked = json(&folder, &["what-if", "--cycle", "2", "--strategy", "margin"]);
     assert_eq!(else_picked["overlap"], else_picked["picked"], "{else_picked}");
+    let (then, now) = (&else_picked["then"], &else_picked["now"]);
+    assert_eq!(then, now);
+    let shares = then["classes"].as_object().unwrap().values();
+    assert!((shares.map(|share| share.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-6);
     let two = json(
         &folder,
         &["what-if", "--cycle", "2", "--strategy", "least_confidence", "--batch", "2"],
@@ -110,6 +114,10 @@ fn the_past_of_a_run_can_be_looked_at_verified_and_signed() {
     ] {
         assert!(why.contains(word), "{word} is not in {why}");
     }
+    let cycle = ask(&folder, &["explain", "--cycle", "2"]);
+    assert!(cycle.contains(picked) && cycle.contains("by oracle"), "{cycle}");
+    let again = ask(&folder, &["reselect", "--cycle", "2", "--infer", "--tolerance", "0"]);
+    assert!(again.contains("picks are the same") && again.contains("within"), "{again}");
     let unlabelled = differs["only_b"].as_array().unwrap().len();
     assert!(unlabelled > 0);
     told(

@@ -3,6 +3,7 @@
 use crate::bad_input::model;
 use crate::support::{finish, workflow, workflows};
 use gleaner::artifacts::Artifacts;
+use gleaner::audit::inferred::compare;
 use gleaner::audit::selection::reselect;
 use gleaner::data_selector::{Evidence, Needs, Plan, SelectorError, Strategy, View};
 use gleaner::domain::digest::Digest;
@@ -91,6 +92,11 @@ async fn a_score_that_was_edited_is_named() {
     evidence.scores.as_mut().unwrap()[place] = -9.0;
     let told = reselect(cycle, batch, &evidence).unwrap().differences;
     assert!(told[0].contains(first.as_str()), "{told:?}");
+    // Running the model again finds it too.
+    let sound = ended.evidence(batch).unwrap();
+    let found = compare(cycle, (batch, &evidence), (batch, &sound));
+    assert!(!found.is_within(1e-4));
+    assert_eq!(found.compared.last().unwrap().at.as_ref(), Some(first));
 }
 
 #[tokio::test]

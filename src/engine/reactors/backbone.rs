@@ -34,7 +34,7 @@ impl<'a> Backbone<'a> {
 
     /// The backbone that this artifact is.
     pub(super) fn of(step: &'a Step, model: Digest) -> Self {
-        let folder = step.artifacts.state().join("cache").join("embeddings");
+        let folder = step.cache.join("embeddings");
         Self { step, model, folder, ran: None }
     }
 

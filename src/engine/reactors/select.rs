@@ -4,6 +4,7 @@ use super::doubts::doubts;
 #[cfg(feature = "sql")]
 use super::queried::Queried;
 use super::shown::Shown;
+use crate::artifacts::NewArtifact;
 use crate::data_selector::{
     self, EvidenceWriter, SampleIds, SelectRequest, Selection, Strategy, View,
 };
@@ -14,6 +15,7 @@ use crate::domain::event::{Arm, BatchSelected};
 use crate::domain::strategy::StrategySpec;
 use crate::engine::candidates::Candidates;
 use crate::engine::reactor::{Reactor, Step, StepError};
+use std::io::Write;
 use std::sync::Arc;
 
 pub(super) struct Select;
@@ -100,6 +102,22 @@ fn by_strategy(
     batch: usize,
     audit: usize,
 ) -> Result<BatchSelected, StepError> {
+    let out = step.artifacts.create()?;
+    let (mut selected, evidence) = pick(step, candidates, spec, batch, audit, out)?;
+    selected.scores = evidence.map(NewArtifact::finish).transpose()?;
+    Ok(selected)
+}
+
+/// Has a strategy pick, and writes what it consumed to `out`, which is given back if that was anything: what a strategy that
+/// looks at nothing consumed is the pool and the seed.
+pub(in crate::engine) fn pick<W: Write>(
+    step: &Step,
+    candidates: &Candidates<'_>,
+    spec: &StrategySpec,
+    batch: usize,
+    audit: usize,
+    out: W,
+) -> Result<(BatchSelected, Option<W>), StepError> {
     let keep = step.definition.selector.keep;
     let strategy = strategy(step, spec)?;
     let needs = strategy.needs();
@@ -119,18 +137,14 @@ fn by_strategy(
     }
     view.memory = Some(&step.memory);
     let request = SelectRequest { strategy: &*strategy, name: &name, view: &view, batch, audit };
-    let mut evidence = EvidenceWriter::new(step.artifacts.create()?);
+    let mut evidence = EvidenceWriter::new(out);
     let selection = evidence.select(&request, spec, keep).map_err(StepError::permanent)?;
     drop(view);
-    // What a strategy that looks at nothing consumed is the pool and the seed.
-    let scores = if needs.looks() {
-        Some(evidence.finish().map_err(StepError::permanent)?.finish()?)
-    } else {
-        None
-    };
+    let consumed =
+        needs.looks().then(|| evidence.finish().map_err(StepError::permanent)).transpose()?;
     let Shown { model, provider, mut remarks, .. } = shown;
     remarks.extend(selection.parameters);
-    Ok(BatchSelected {
+    let selected = BatchSelected {
         strategy: selection.strategy,
         strategy_version: selection.version,
         parameters: remarks,
@@ -139,6 +153,7 @@ fn by_strategy(
         picks: selection.picks,
         cutoff: selection.cutoff,
         candidates: candidates.len() as u64,
-        scores,
-    })
+        scores: None,
+    };
+    Ok((selected, consumed))
 }
