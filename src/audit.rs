@@ -9,6 +9,8 @@
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
 //! | [`merkle`] | proofs that a record is in a log, and that a log only grew: roots, which need no log to check |
 //! | [`checkpoint`] | how long a log was and its root, signed: what shows that its end was cut off, if it is kept elsewhere |
+//! | [`proof`] | proofs as texts, with the checkpoint that they lead to |
+//! | [`bundle`] | a run in one file, which is verified without its store |
 //! | [`tree`] | the tree over the records of a store |
 //! | [`note`] | a text, and who signed it |
 //! | [`key`] | whose key it is, and the file where its private half lies |
@@ -16,10 +18,11 @@
 //! A chain of hashes shows that a record in the middle changed. It does not show that the end was cut off: what is left is a
 //! whole chain. A signed root that is kept elsewhere does.
 //!
-//! **Not here yet:** the bundle, forks, exports, the report, retention. All but [`verify`] and [`key::file`] is bytes and
+//! **Not here yet:** forks, exports, the report, retention. All but [`verify`], [`bundle`] and [`key::file`] is bytes and
 //! values in, bytes and values out.
 
 mod base64;
+pub mod bundle;
 pub mod checkpoint;
 mod ed25519;
 pub mod explanation;
@@ -27,6 +30,7 @@ pub mod inferred;
 pub mod key;
 pub mod merkle;
 pub mod note;
+pub mod proof;
 pub mod replay;
 pub mod selection;
 pub mod tree;

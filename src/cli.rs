@@ -12,6 +12,7 @@
 //! | 5 | the state directory is damaged, unwritable or of a newer version |
 //! | 130 | interrupted |
 
+mod bundle;
 mod checkpoint;
 mod doctor;
 mod error;
@@ -37,6 +38,7 @@ mod verify;
 use crate::audit::replay::Point;
 use crate::control::{Request, Response};
 use crate::domain::definition::ProviderChoice;
+use crate::domain::digest::Digest;
 use clap::{Args, Parser, Subcommand};
 use error::CliError;
 use output::Output;
@@ -210,8 +212,31 @@ enum Command {
     },
     /// Hold every event, pick, label and file against each other; write nothing.
     Verify {
-        /// The run, or the beginning of its id [default: all].
+        /// The run, or the beginning of its id [default: all]; or a bundle's file, which needs no state directory.
         run: Option<String>,
+        /// Of a bundle: the public key that its checkpoint must be signed by, as `key new` printed it.
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Write a run to one file that `verify` checks anywhere: its log, models and manifests, and the proof that it is the store's.
+    Bundle {
+        /// The run [default: the newest].
+        run: Option<String>,
+        /// The file; replaced as a whole if it is there.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// The private key's file: signs a checkpoint of the store, which the bundle then carries.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// A checkpoint from before, which the store is proved to continue; may be given several times.
+        #[arg(long, value_name = "FILE", requires = "key")]
+        checkpoint: Vec<PathBuf>,
+        /// Larger artifacts are named by their digests only, in bytes; `--up-to 0` leaves out all that can be.
+        #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024, conflicts_with = "all")]
+        up_to: u64,
+        /// Every artifact, however large.
+        #[arg(long)]
+        all: bool,
     },
     /// Make a key that signs checkpoints, or show its public half.
     Key {
@@ -386,6 +411,40 @@ enum CheckpointAction {
         #[arg(long)]
         key: String,
     },
+    /// Print the proof that an event is among those of a checkpoint, or that the log only grew from one checkpoint to another.
+    Prove {
+        /// The event, CYCLE:REVISION.
+        #[arg(required_unless_present = "since", conflicts_with = "since")]
+        event: Option<Point>,
+        /// The checkpoint that the proof leads to.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: PathBuf,
+        /// The checkpoint that it only grew from.
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
+        /// The event's run [default: the newest].
+        #[arg(long, conflicts_with = "since")]
+        run: Option<String>,
+    },
+    /// Check a proof, without any state directory.
+    Check {
+        /// The proof's file.
+        proof: PathBuf,
+        /// The public key, as `key new` printed it.
+        #[arg(long)]
+        key: String,
+        /// The event that it must prove, by its hash, as `log --json` shows it.
+        #[arg(
+            long,
+            value_name = "HASH",
+            required_unless_present = "since",
+            conflicts_with = "since"
+        )]
+        event: Option<Digest>,
+        /// The checkpoint that the log must have grown from.
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -486,7 +545,18 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             let request = Request::WhatIf { run, cycle: *cycle, strategy, batch: *batch };
             selection::what_if(cli, output, request).await
         }
-        Command::Verify { run } => verify::verify(cli, output, run.as_deref()).await,
+        Command::Verify { run, key } => {
+            verify::verify(cli, output, run.as_deref(), key.as_deref()).await
+        }
+        Command::Bundle { run, output: file, key, checkpoint, up_to, all } => {
+            let wanted = bundle::Wanted {
+                run: run.as_deref(),
+                key: key.as_deref(),
+                earlier: checkpoint,
+                largest: if *all { u64::MAX } else { *up_to },
+            };
+            bundle::bundle(cli, output, file, &wanted).await
+        }
         Command::Key { action } => checkpoint::key(output, action),
         Command::Checkpoint { action } => checkpoint::checkpoint(cli, output, action).await,
         Command::Simulate(arguments) => simulate::simulate(output, arguments).await,

@@ -6,6 +6,7 @@
 //! Every promise is tested once, in `tests/it/conformance.rs`, against every backend.
 
 pub mod codec;
+pub mod excerpt;
 mod index;
 mod keys;
 // What must hold for any bytes, where only this module's inside can be asked; see `tests/fuzz`.

@@ -17,6 +17,7 @@ use super::base64;
 use super::key::VerifierKey;
 use super::merkle::TreeHead;
 use super::note::{Note, NoteError};
+use super::proof::decimal;
 use crate::domain::digest::Digest;
 use std::fmt;
 use std::str::FromStr;
@@ -155,11 +156,6 @@ impl FromStr for Checkpoint {
 
 fn is_line(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c| c < ' ')
-}
-
-/// A number as it is written: `+1`, `01` and ` 1` are other texts.
-fn decimal(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 
 #[cfg(test)]

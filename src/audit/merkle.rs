@@ -261,6 +261,98 @@ pub fn verify_consistency(
     same_root(new.size, new.root, new_root)
 }
 
+/// The hashes that lead from the leaves in `known` to the root of the first `size`: those of all subtrees without one of
+/// them, from left to right. `known` are ranges in ascending order that neither touch nor are empty.
+///
+/// Takes time in proportion to `size`, and holds as many hashes as the parts between the ranges need: for each about the
+/// logarithm of `size`.
+///
+/// # Errors
+/// Whatever `leaf` fails with.
+pub fn partial_proof<E>(
+    size: u64,
+    known: &[Range<u64>],
+    mut leaf: impl FnMut(u64) -> Result<Leaf, E>,
+) -> Result<Vec<Digest>, E> {
+    let mut proof = Vec::new();
+    partial(0..size, known, &mut |tree, is_known| {
+        if !is_known {
+            proof.push(subtree(tree, &mut leaf)?);
+        }
+        Ok(Digest::ZERO)
+    })?;
+    Ok(proof)
+}
+
+/// Checks that `tree` has these leaves at the places `known`, see [`partial_proof`].
+///
+/// # Errors
+/// If there are more or fewer leaves than places, or one is outside; if the proof has the wrong length or leads to another
+/// root.
+pub fn verify_partial(
+    leaves: &[Leaf],
+    known: &[Range<u64>],
+    tree: &TreeHead,
+    proof: &[Digest],
+) -> Result<(), ProofError> {
+    let TreeHead { size, root } = *tree;
+    let length = || ProofError::Length { have: proof.len(), size };
+    let ascend = known.is_sorted_by(|a, b| a.end <= b.start)
+        && known.iter().all(|range| range.start < range.end);
+    if !ascend {
+        return Err(length());
+    }
+    if let Some(last) = known.last().filter(|last| last.end > size) {
+        return Err(ProofError::Outside { index: last.end - 1, size });
+    }
+    let places: u64 = known.iter().map(|range| range.end - range.start).sum();
+    if places != leaves.len() as u64 {
+        return Err(length());
+    }
+    let (mut leaves, mut hashes) = (leaves.iter(), proof.iter());
+    let found = partial(0..size, known, &mut |tree, is_known| {
+        if is_known {
+            subtree(tree, &mut |_| leaves.next().copied().ok_or_else(length))
+        } else {
+            hashes.next().copied().ok_or_else(length)
+        }
+    })?;
+    if hashes.next().is_some() {
+        return Err(length());
+    }
+    same_root(size, root, found)
+}
+
+/// The root of `tree`, of which `root_of` knows the largest subtrees that lie within `known`, and those that lie outside;
+/// they are asked for from left to right.
+fn partial<E>(
+    tree: Range<u64>,
+    known: &[Range<u64>],
+    root_of: &mut dyn FnMut(Range<u64>, bool) -> Result<Digest, E>,
+) -> Result<Digest, E> {
+    let known = known.get(known.partition_point(|range| range.end <= tree.start)..);
+    let known = known.unwrap_or_default();
+    match known.first().filter(|range| range.start < tree.end) {
+        None => root_of(tree, false),
+        Some(range) if range.start <= tree.start && tree.end <= range.end => root_of(tree, true),
+        Some(_) => {
+            let middle = middle(&tree);
+            let left = partial(tree.start..middle, known, root_of)?;
+            let right = partial(middle..tree.end, known, root_of)?;
+            Ok(node(&left, &right))
+        }
+    }
+}
+
+/// The root over some leaves that follow each other.
+fn subtree<E>(tree: Range<u64>, leaf: &mut dyn FnMut(u64) -> Result<Leaf, E>) -> Result<Digest, E> {
+    let mut frontier = Frontier::default();
+    for index in tree {
+        frontier.append(leaf(index)?);
+    }
+    Ok(frontier.head().root)
+}
+
 /// Climbs from a last node that has no right sibling to the level where it is one.
 fn skip_levels_without_sibling(at: &mut u64, edge: &mut u64) {
     while *at & 1 == 0 && *at != 0 {
@@ -290,11 +382,7 @@ fn roots<E>(
     parts.sort_by_key(|(_, part)| part.start);
     let mut roots = Vec::with_capacity(parts.len());
     for (place, part) in parts {
-        let mut frontier = Frontier::default();
-        for index in part {
-            frontier.append(leaf(index)?);
-        }
-        roots.push((place, frontier.head().root));
+        roots.push((place, subtree(part, &mut leaf)?));
     }
     roots.sort_by_key(|(place, _)| *place);
     Ok(roots.into_iter().map(|(_, root)| root).collect())

@@ -1,14 +1,15 @@
 //! `gleaner verify`: is the record whole?
 
-use super::Cli;
 use super::error::CliError;
 use super::output::{Output, Style};
 use super::session;
+use super::{Cli, bundle};
 use crate::audit::verify::{Verification, VerifiedRun, verify as verify_store};
 use crate::control::{ControlError, named};
 use crate::domain::ids::RunId;
 use crate::store::sled::SledStore;
 use crate::store::{EventLog as _, StoreError};
+use std::path::Path;
 use std::process::ExitCode;
 use tempfile::TempDir;
 
@@ -20,7 +21,15 @@ pub(super) async fn verify(
     cli: &Cli,
     output: &Output,
     run: Option<&str>,
+    key: Option<&str>,
 ) -> Result<ExitCode, CliError> {
+    if let Some(file) = run.map(Path::new).filter(|file| file.is_file()) {
+        return bundle::verify(output, file, key).await;
+    }
+    if key.is_some() {
+        let why = "--key checks the signature of a bundle: name its file; of a state directory, `gleaner checkpoint verify`";
+        return Err(CliError::Refused(why.to_owned()));
+    }
     let found = match copy(cli) {
         Ok((_scratch, store)) => {
             let run = match run {
@@ -51,7 +60,7 @@ pub(super) fn copy(cli: &Cli) -> Result<(TempDir, SledStore), CliError> {
     Ok((scratch, store))
 }
 
-async fn find(store: &SledStore, text: &str) -> Result<RunId, CliError> {
+pub(super) async fn find(store: &SledStore, text: &str) -> Result<RunId, CliError> {
     if text.is_empty() {
         return Err(ControlError::UnknownRun { text: text.to_owned() }.into());
     }
@@ -59,7 +68,7 @@ async fn find(store: &SledStore, text: &str) -> Result<RunId, CliError> {
     Ok(named(runs.collect(), text)?)
 }
 
-fn show(output: &Output, found: &Verification) -> Result<(), CliError> {
+pub(super) fn show(output: &Output, found: &Verification) -> Result<(), CliError> {
     for run in &found.runs {
         show_run(output, run)?;
     }

@@ -7,6 +7,7 @@ use super::index::Stretch;
 use super::ledger::{Source, damaged};
 use super::writes::{Place, records};
 use super::{Recorded, StoreError, keys};
+use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
 use rayon::prelude::*;
 
@@ -103,6 +104,38 @@ fn read_chunk(
     }
     if wanted.next().is_some() {
         return Err(missing(revision));
+    }
+    Ok(read)
+}
+
+/// The records of a stretch as they are stored, unverified, each with the artifact that holds its payload, if one does.
+///
+/// # Errors
+/// [`StoreError::Damaged`] names the first record that is missing or no record.
+pub(super) fn read_raw(
+    source: &dyn Source,
+    cycle: CycleId,
+    stretch: &Stretch,
+) -> Result<Vec<(Vec<u8>, Option<Digest>)>, StoreError> {
+    let mut read = Vec::with_capacity(stretch.places.len());
+    for places in stretch.places.chunk_by(|a, b| a.chunk == b.chunk) {
+        let revision = Revision(stretch.first.0.saturating_add(read.len() as u64));
+        let missing =
+            || StoreError::Damaged { what: format!("{} is missing", name(cycle, revision)) };
+        let Some(number) = places.first().map(|place| place.chunk) else { continue };
+        let chunk = source.get(&keys::chunk(number))?.ok_or_else(missing)?;
+        let mut wanted = places.iter().map(|place| place.slot).peekable();
+        for (slot, bytes) in (0..).zip(records(&chunk)) {
+            if wanted.next_if_eq(&slot).is_some() {
+                let unreadable = |error| damaged(&name(cycle, revision))(error);
+                let bytes = bytes.map_err(unreadable)?;
+                let payload = codec::skim_record(bytes).map_err(unreadable)?.payload;
+                read.push((bytes.to_vec(), payload));
+            }
+        }
+        if wanted.next().is_some() {
+            return Err(missing());
+        }
     }
     Ok(read)
 }

@@ -102,6 +102,32 @@ impl SledStore {
         self.disk.artifacts()
     }
 
+    /// The log of a run as [`Excerpt`](super::excerpt::Excerpt) reads it, and the artifacts that hold payloads of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a record is missing or none; what the records say is not compared.
+    pub async fn excerpt(&self, run: RunId) -> Result<(Vec<u8>, Vec<Digest>), StoreError> {
+        self.disk.check_poison()?;
+        let disk = Arc::clone(&self.disk);
+        blocking(move || {
+            let (mut bytes, mut payloads) = (Vec::new(), Vec::new());
+            let mut cycle = CycleId { run, cycle: CycleNumber(1) };
+            while let Some(stretch) =
+                disk.published().stretch(cycle, Revision::default(), usize::MAX)
+            {
+                for (record, payload) in reader::read_raw(&*disk, cycle, &stretch)? {
+                    let length = u32::try_from(record.len()).unwrap_or(u32::MAX); // values have 4 KiB
+                    bytes.extend_from_slice(&length.to_le_bytes());
+                    bytes.extend_from_slice(&record);
+                    payloads.extend(payload);
+                }
+                cycle.cycle = cycle.cycle.next();
+            }
+            Ok((bytes, payloads))
+        })
+        .await
+    }
+
     fn ask<'a, T: Send + 'static>(
         &'a self,
         work: impl FnOnce(&mut Ledger, &mut Writes) -> Result<T, StoreError> + Send + 'static,

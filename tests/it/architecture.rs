@@ -91,7 +91,7 @@ const LIBRARIES: [(&str, &[&str]); 17] = [
     ("getrandom", &["src/audit/key.rs"]),
     ("pulp", &["src/data_selector/simd.rs"]),
     ("zune_jpeg", &["src/pool/picture.rs"]),
-    ("zip", &["src/data_selector/evidence.rs"]),
+    ("zip", &["src/audit/bundle.rs", "src/data_selector/evidence.rs"]),
     ("half", &["src/data_selector/evidence.rs"]),
     ("sled", &["src/store/sled.rs", "src/store/sled/"]),
     ("bincode", &["src/store/codec.rs"]),

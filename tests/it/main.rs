@@ -12,6 +12,7 @@ mod architecture;
 mod backbone;
 mod bad_input;
 mod beside_the_kpi;
+mod bundle;
 mod cli;
 mod conformance;
 mod crash;

@@ -6,6 +6,7 @@ use gleaner::audit::checkpoint::Checkpoint;
 use gleaner::audit::key::SignerKey;
 use gleaner::audit::tree;
 use gleaner::audit::verify::{Verification, verify};
+use gleaner::domain::digest::Digest;
 use gleaner::domain::event::Event;
 use gleaner::domain::ids::{CycleNumber, Revision};
 use gleaner::engine::Engine;
@@ -204,7 +205,7 @@ async fn a_log_that_was_cut_is_told_as_long_as_the_mark_beside_it_stands() {
     std::fs::copy(state.path().join("acknowledged"), &mark).unwrap();
     verdict(fresh.path()).await.unwrap();
     let key = SignerKey::generate("a.test/runs".parse().unwrap()).unwrap();
-    let whole: Vec<_> = records.iter().map(|recorded| (recorded.position, recorded.hash)).collect();
+    let whole: Vec<_> = records.iter().map(|recorded| recorded.hash).collect();
     let head = tree::head(&whole, whole.len() as u64).unwrap();
     let mut note = Checkpoint::new("a.test/runs", head).unwrap().to_note().unwrap();
     note.sign(&key).unwrap();
@@ -222,8 +223,29 @@ async fn a_log_that_was_cut_is_told_as_long_as_the_mark_beside_it_stands() {
     );
     assert_eq!(tree::head(&whole, kept.tree().size).as_ref(), Some(kept.tree()));
     let mut rewritten = whole;
-    rewritten[3].1 = rewritten[4].1;
+    rewritten[3] = rewritten[4];
     assert_ne!(tree::head(&rewritten, kept.tree().size).as_ref(), Some(kept.tree()));
+}
+
+/// What is left of a log is whole wherever it is cut; only who kept a checkpoint elsewhere knows better.
+#[tokio::test]
+async fn a_log_that_was_cut_at_any_record_is_told_by_a_checkpoint() {
+    let state = folder();
+    let records = records(state.path()).await;
+    let whole: Vec<Digest> = records.iter().map(|recorded| recorded.hash).collect();
+    let kept = tree::head(&whole, whole.len() as u64).unwrap();
+    for length in 1..records.len() {
+        let cut = folder();
+        written(cut.path(), &records[..length]).await;
+        let (store, _) = sled(cut.path());
+        let left = tree::records(&*store).await.unwrap();
+        assert_eq!(left, whole[..length]);
+        assert_eq!(tree::head(&left, kept.size), None, "cut after {length} events");
+        let artifacts = Artifacts::as_they_are(state.path().join("artifacts"));
+        let found = verify(&*store, &artifacts, None).await.unwrap();
+        let of_log = found.runs[0].findings.iter().filter(|finding| finding.revision.is_some());
+        assert_eq!(of_log.count(), 0, "{found:?}");
+    }
 }
 
 #[tokio::test]

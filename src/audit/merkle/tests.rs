@@ -392,6 +392,49 @@ fn absurd_sizes_end_at_once() {
     }
 }
 
+#[test]
+fn any_part_of_any_tree_is_proved_at_once_and_no_other() {
+    for size in 1..=9_u64 {
+        let log = Log::counted(size);
+        for kept in 0..1_u64 << size {
+            let mut known: Vec<Range<u64>> = Vec::new();
+            for index in (0..size).filter(|index| kept >> index & 1 == 1) {
+                match known.last_mut() {
+                    Some(last) if last.end == index => last.end += 1,
+                    _ => known.push(index..index + 1),
+                }
+            }
+            let leaf = |index: u64| log.leaf(index);
+            let leaves: Vec<Leaf> =
+                known.iter().cloned().flatten().map(|index| leaf(index).unwrap()).collect();
+            let head = log.heads[usize::try_from(size).unwrap()];
+            let proof = partial_proof(size, &known, leaf).unwrap();
+            verify_partial(&leaves, &known, &head, &proof).unwrap();
+            for place in 0..leaves.len() {
+                let mut wrong = leaves.clone();
+                wrong[place] = Leaf::of(b"another");
+                assert!(verify_partial(&wrong, &known, &head, &proof).is_err());
+            }
+            for place in 0..proof.len() {
+                let mut wrong = proof.clone();
+                wrong[place] = flipped(wrong[place], place);
+                assert!(verify_partial(&leaves, &known, &head, &wrong).is_err());
+            }
+            let long = [proof.as_slice(), &[Digest::ZERO]].concat();
+            assert!(verify_partial(&leaves, &known, &head, &long).is_err());
+            if let Some(last) = known.last_mut() {
+                *last = last.start + 1..last.end + 1;
+                assert!(verify_partial(&leaves, &known, &head, &proof).is_err());
+            }
+        }
+    }
+    let (all, head) = (u64::MAX, TreeHead { size: u64::MAX, root: Digest::ZERO });
+    for absurd in [vec![0..all], vec![0..all, 0..all], vec![5..5], vec![Range { start: 3, end: 1 }]]
+    {
+        assert!(verify_partial(&[], &absurd, &head, &[]).is_err());
+    }
+}
+
 quickcheck! {
     fn any_leaves_are_proved(entries: Vec<Vec<u8>>, index: usize) -> bool {
         let log = Log::of(entries.iter().map(|entry| Leaf::of(entry)));
