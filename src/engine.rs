@@ -13,6 +13,7 @@
 //! | [`reactor`] | what a step is given and what it answers |
 //! | [`reactors`] | the six built-in steps, one file each |
 //! | `candidates`, `spool` | what may be picked; what a model said of it |
+//! | `fork` | a run that goes on from where another one stood |
 //! | `feasible` | whether a workflow can run as it stands, before anything is recorded |
 //! | `live_run` | a run in memory, folded from its log |
 //! | [`status`], [`notice`] | what is seen from outside |
@@ -27,6 +28,7 @@ mod dispatch;
 mod error;
 mod feasible;
 pub mod forecast;
+mod fork;
 pub mod label_report;
 mod live_run;
 pub mod notice;
@@ -513,23 +515,7 @@ impl Inner {
             {
                 return Ok((kept, false));
             }
-            let pool = Pool::load(&definition.pool, &folder).map_err(StepError::permanent)?;
-            let grown = versions.filter(|(first, known)| *first != *known || *known != pool.version());
-            let pool = match grown {
-                None => pool,
-                Some((first, known)) => {
-                    let no_manifest = |error| StepError::permanent(format!(
-                        "the pool {} has changed: its version was {} and is {} now, and what it held cannot be looked up \
-                         ({error}); put the old file back and resume, or start a new run",
-                        definition.pool.path,
-                        known.short(),
-                        pool.version().short()
-                    ));
-                    let first = artifacts.get(&first).map_err(no_manifest)?;
-                    let known = artifacts.get(&known).map_err(no_manifest)?;
-                    pool.grown(&first, &known, starting).map_err(StepError::permanent)?
-                }
-            };
+            let pool = load_pool(&definition, &folder, &artifacts, versions, starting)?;
             Ok::<_, StepError>((Arc::new(pool), true))
         })
         .await?;
@@ -577,6 +563,32 @@ impl Inner {
     fn tell(&self, notice: Notice) {
         let _ = self.notices.send(notice); // nobody watching is fine
     }
+}
+
+/// The pool of a workflow. With the `versions` of a run's first and newest cycle it must hold all that both held, and where a
+/// cycle is `starting` it may hold more.
+fn load_pool(
+    definition: &Definition,
+    folder: &Path,
+    artifacts: &Artifacts,
+    versions: Option<(Digest, Digest)>,
+    starting: bool,
+) -> Result<Pool, StepError> {
+    let pool = Pool::load(&definition.pool, folder).map_err(StepError::permanent)?;
+    let grown = versions.filter(|(first, known)| *first != *known || *known != pool.version());
+    let Some((first, known)) = grown else { return Ok(pool) };
+    let no_manifest = |error| {
+        StepError::permanent(format!(
+            "the pool {} has changed: its version was {} and is {} now, and what it held cannot be looked up ({error}); put the \
+             old file back and resume, or start a new run",
+            definition.pool.path,
+            known.short(),
+            pool.version().short()
+        ))
+    };
+    let first = artifacts.get(&first).map_err(no_manifest)?;
+    let known = artifacts.get(&known).map_err(no_manifest)?;
+    pool.grown(&first, &known, starting).map_err(StepError::permanent)
 }
 
 /// Runs `work` where it may block.
