@@ -3,6 +3,7 @@
 //! | part | what it does |
 //! |---|---|
 //! | [`replay`] | a run at any point of its log, and how two points differ |
+//! | [`futures`] | what each cycle of two runs bought, cost and brought |
 //! | [`selection`] | why a sample was picked or not, the same batch again, another strategy's batch |
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
 //! | [`merkle`] | proofs that a record is in a log, and that a log only grew: roots, which need no log to check |
@@ -14,12 +15,13 @@
 //! A chain of hashes shows that a record in the middle changed. It does not show that the end was cut off: what is left is a
 //! whole chain. A signed root that is kept elsewhere does.
 //!
-//! **Not here yet:** the bundle, forks, exports, the report, retention. All but [`verify`] and [`key::file`] is bytes and
+//! **Not here yet:** the bundle, exports, the report, retention. All but [`verify`] and [`key::file`] is bytes and
 //! values in, bytes and values out.
 
 mod base64;
 pub mod checkpoint;
 mod ed25519;
+pub mod futures;
 pub mod key;
 pub mod merkle;
 pub mod note;
