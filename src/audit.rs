@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`replay`] | a run at any point of its log, and how two points differ |
 //! | [`explanation`] | why a sample was picked or not, and what came of its label |
+//! | [`futures`] | what each cycle of two runs bought, cost and brought |
 //! | [`selection`] | the same batch again, another strategy's batch |
 //! | [`inferred`] | the same batch with its model run again |
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
@@ -18,7 +19,7 @@
 //! A chain of hashes shows that a record in the middle changed. It does not show that the end was cut off: what is left is a
 //! whole chain. A signed root that is kept elsewhere does.
 //!
-//! **Not here yet:** forks, exports, the report, retention. All but [`verify`], [`bundle`] and [`key::file`] is bytes and
+//! **Not here yet:** exports, the report, retention. All but [`verify`], [`bundle`] and [`key::file`] is bytes and
 //! values in, bytes and values out.
 
 mod base64;
@@ -26,6 +27,7 @@ pub mod bundle;
 pub mod checkpoint;
 mod ed25519;
 pub mod explanation;
+pub mod futures;
 pub mod inferred;
 pub mod key;
 pub mod merkle;

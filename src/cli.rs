@@ -17,6 +17,8 @@ mod checkpoint;
 mod doctor;
 mod error;
 mod explanation;
+mod fork;
+mod futures;
 mod jobs;
 mod labels;
 mod log;
@@ -95,6 +97,18 @@ enum Command {
         #[command(flatten)]
         install: Install,
     },
+    /// Start a run from where another stood after a cycle, with other values for keys of its workflow, and work on it.
+    Fork {
+        /// The other run, by the beginning or the end of its id [default: the newest].
+        run: Option<String>,
+        /// The last cycle that both share; 0 starts from the beginning.
+        #[arg(long, value_name = "N")]
+        at: u32,
+        #[command(flatten)]
+        overrides: Overrides,
+        #[command(flatten)]
+        install: Install,
+    },
     /// Show where a run stands, cycle by cycle.
     Status {
         /// The run, by the beginning or the end of its id [default: the newest].
@@ -160,7 +174,7 @@ enum Command {
         #[arg(long)]
         step: bool,
     },
-    /// Compare two points, of one run or of two.
+    /// Compare two points, of one run or of two: labels, and what each cycle bought and brought.
     Diff {
         /// The one: RUN, or RUN@CYCLE[:REVISION]; without a run the newest.
         a: String,
@@ -507,6 +521,9 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             run::run(cli, output, workflow, &overrides.all(), install).await
         }
         Command::Resume { run, install } => run::resume(cli, output, run.as_deref(), install).await,
+        Command::Fork { run, at, overrides, install } => {
+            fork::fork(cli, output, run.as_deref(), *at, &overrides.all(), install).await
+        }
         Command::Status { run, all } => status::status(cli, output, run.clone(), *all).await,
         Command::Log { run, cycle, follow } => {
             log::log(cli, output, run.clone(), *cycle, *follow).await

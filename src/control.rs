@@ -231,7 +231,9 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
         Request::Diff { a, b } => {
             let ((a, a_at), (b, b_at)) = (parts(&a), parts(&b));
             let (a, b) = (replayed(engine, a, a_at).await?, replayed(engine, b, b_at).await?);
-            Ok(Response::Difference(difference(&a, &b)))
+            let prices_of_a = engine.definition(a.run().id).await?.answers;
+            let prices_of_b = engine.definition(b.run().id).await?.answers;
+            Ok(Response::Difference(difference((&a, &prices_of_a), (&b, &prices_of_b))))
         }
         Request::Explain { run, sample } => {
             Ok(Response::Explained(explained(engine, run.as_deref(), &sample).await?))

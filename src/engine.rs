@@ -13,6 +13,7 @@
 //! | [`reactor`] | what a step is given and what it answers |
 //! | [`reactors`] | the six built-in steps, one file each |
 //! | `candidates`, `spool` | what may be picked; what a model said of it |
+//! | `fork` | a run that goes on from where another one stood |
 //! | `feasible` | whether a workflow can run as it stands, before anything is recorded |
 //! | `live_run` | a run in memory, folded from its log |
 //! | [`status`], [`notice`] | what is seen from outside |
@@ -28,6 +29,7 @@ mod dispatch;
 mod error;
 mod feasible;
 pub mod forecast;
+mod fork;
 pub mod label_report;
 mod live_run;
 pub mod notice;
@@ -515,7 +517,7 @@ impl Inner {
             {
                 return Ok((kept, false));
             }
-            let pool = pool_as_of(&definition, &folder, versions, &artifacts, starting)?;
+            let pool = load_pool(&definition, &folder, &artifacts, versions, starting)?;
             Ok::<_, StepError>((Arc::new(pool), true))
         })
         .await?;
@@ -565,25 +567,22 @@ impl Inner {
     }
 }
 
-/// The pool of a workflow as a run sees it whose first and newest versions are these; a run without a cycle has none.
-/// `gains` as [`Pool::grown`] says.
-fn pool_as_of(
+/// The pool of a workflow. With the `versions` of a run's first and newest cycle it must hold all that both held, and where a
+/// cycle is `starting` it may hold more.
+fn load_pool(
     definition: &Definition,
     folder: &Path,
-    versions: Option<(Digest, Digest)>,
     artifacts: &Artifacts,
-    gains: bool,
+    versions: Option<(Digest, Digest)>,
+    starting: bool,
 ) -> Result<Pool, StepError> {
     let pool = Pool::load(&definition.pool, folder).map_err(StepError::permanent)?;
-    let Some((first, known)) =
-        versions.filter(|(first, known)| first != known || *known != pool.version())
-    else {
-        return Ok(pool);
-    };
+    let grown = versions.filter(|(first, known)| *first != *known || *known != pool.version());
+    let Some((first, known)) = grown else { return Ok(pool) };
     let no_manifest = |error| {
         StepError::permanent(format!(
-            "the pool {} has changed: its version was {} and is {} now, and what it held cannot be looked up ({error}); put \
-             the old file back and resume, or start a new run",
+            "the pool {} has changed: its version was {} and is {} now, and what it held cannot be looked up ({error}); put the \
+             old file back and resume, or start a new run",
             definition.pool.path,
             known.short(),
             pool.version().short()
@@ -591,7 +590,7 @@ fn pool_as_of(
     };
     let first = artifacts.get(&first).map_err(no_manifest)?;
     let known = artifacts.get(&known).map_err(no_manifest)?;
-    pool.grown(&first, &known, gains).map_err(StepError::permanent)
+    pool.grown(&first, &known, starting).map_err(StepError::permanent)
 }
 
 /// Runs `work` where it may block.

@@ -8,11 +8,13 @@
 //! | which values contradict each other? | `workflow/rules.rs` |
 //! | how is a value read, and how does an error look? | `workflow/reader.rs` |
 //! | how does TOML become values with lines, and where do `--set` overrides go? | `workflow/source.rs` |
+//! | how is a workflow that a run keeps written as text again? | `workflow/text.rs` |
 
 mod keys;
 mod reader;
 mod rules;
 mod source;
+mod text;
 
 use crate::domain::definition::Definition;
 use reader::Reader;
@@ -80,6 +82,25 @@ pub fn parse(text: &str, file: &str, overrides: &Overrides) -> Result<Definition
             Err(WorkflowError { file: file.to_owned(), problems, more })
         }
     }
+}
+
+/// A workflow that was read before, with `overrides` in place of what it says; `name` is for errors, which have no lines.
+/// What nobody overrides stays as it was, also where a file would take another default now.
+///
+/// # Errors
+/// [`WorkflowError`]: every problem that the overrides make.
+pub fn changed(
+    definition: &Definition,
+    name: &str,
+    overrides: &Overrides,
+) -> Result<Definition, WorkflowError> {
+    if overrides.is_empty() {
+        return Ok(definition.clone());
+    }
+    parse(&text::text(definition), name, overrides).map_err(|mut error| {
+        error.problems.iter_mut().for_each(|problem| problem.line = None);
+        error
+    })
 }
 
 /// At most one byte more than a workflow may have. Pipes and devices, which may never end, are refused.

@@ -3,6 +3,8 @@
 //! Pure: whoever has the records hands them in. What the state is after each follows from [`Run::apply`] alone, as when the
 //! run was live.
 
+use super::futures::{Futures, Tally};
+use crate::domain::definition::AnswersSpec;
 use crate::domain::digest::Digest;
 use crate::domain::event::{Arm, Event, KpiChecked, KpiStage, SemanticDigest, labelled_set_digest};
 use crate::domain::ids::{CycleNumber, Revision, RunId, SampleId};
@@ -71,13 +73,15 @@ pub struct Replay {
     at: Option<(CycleNumber, Revision)>,
     events: u64,
     semantic: SemanticDigest,
+    tallies: Vec<Tally>,
 }
 
 impl Replay {
     /// A run of which nothing has happened yet.
     #[must_use]
     pub fn new(run: RunId) -> Self {
-        Self { run: Run::new(run), at: None, events: 0, semantic: SemanticDigest::default() }
+        let (run, semantic) = (Run::new(run), SemanticDigest::default());
+        Self { run, at: None, events: 0, semantic, tallies: Vec::new() }
     }
 
     /// Takes the next event.
@@ -94,7 +98,26 @@ impl Replay {
         self.semantic.add(cycle, event);
         self.at = Some((cycle, revision));
         self.events += 1;
+        self.tally(event);
         Ok(())
+    }
+
+    /// Notes what annotation has come to in the newest cycle.
+    fn tally(&mut self, event: &Event) {
+        let (answers, spent) = (self.run.answers, self.run.spent);
+        if matches!(event, Event::CycleStarted(_)) {
+            self.tallies.push(Tally { strategy: None, answers, spent });
+        }
+        let Some(tally) = self.tallies.last_mut() else { return };
+        (tally.answers, tally.spent) = (answers, spent);
+        if let Event::BatchSelected(batch) = event {
+            tally.strategy = Some(batch.strategy.clone());
+        }
+    }
+
+    /// What annotation had come to after each cycle.
+    pub(super) fn tallies(&self) -> &[Tally] {
+        &self.tallies
     }
 
     /// The run now.
@@ -199,11 +222,15 @@ pub struct Difference {
     pub labelled_otherwise: Vec<SampleId>,
     /// How many samples both have alike.
     pub alike: u64,
+    /// What each cycle bought, cost and brought.
+    pub futures: Futures,
 }
 
-/// Compares two points, of one run or of two.
+/// Compares two points, of one run or of two, each with the prices of its workflow.
 #[must_use]
-pub fn difference(a: &Replay, b: &Replay) -> Difference {
+pub fn difference(a: (&Replay, &AnswersSpec), b: (&Replay, &AnswersSpec)) -> Difference {
+    let futures = Futures::of(a, b);
+    let (a, b) = (a.0, b.0);
     let label = |of: &Replay, sample: &SampleId| -> Option<Label> {
         of.run.labels.get(sample).map(|known| known.label)
     };
@@ -220,6 +247,7 @@ pub fn difference(a: &Replay, b: &Replay) -> Difference {
         only_b: lacking(b, a),
         labelled_otherwise: both().filter(differs).cloned().collect(),
         alike: both().filter(|sample| !differs(sample)).count() as u64,
+        futures,
     }
 }
 

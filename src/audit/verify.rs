@@ -4,6 +4,10 @@
 //! reads. Here the meaning is compared: may this event follow, is this pick a sample of the pool it was picked from, are
 //! these the labels that were known, is the file there that the event names, and is it the one. A chain shows that nothing
 //! before its last record was changed. That nothing was cut off after it, only a checkpoint kept elsewhere can show.
+//!
+//! What a fork inherited must be what the other run's log holds, where both are in the store.
+
+mod inherited;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
@@ -217,6 +221,13 @@ impl<'a> Reader<'a> {
         if self.found.events == 0 {
             self.stop(None, "it has no events".to_owned());
         }
+        if let Some(forked) = &self.run.forked {
+            let (cycle, held) = (forked.cycle, self.run.cycle);
+            self.found.findings.extend(inherited::compare(log, self.run.id, forked).await?);
+            if held < cycle {
+                self.stop(None, format!("it inherits {cycle} cycles, and has {held}"));
+            }
+        }
         Ok(())
     }
 
@@ -288,7 +299,7 @@ impl<'a> Reader<'a> {
 
     /// Whether an event holds by what came before it. What only the workflow could tell is not asked.
     fn check(&mut self, recorded: &Recorded) -> Result<(), String> {
-        let event = &recorded.event;
+        let (event, cycle) = (&recorded.event, recorded.cycle.cycle);
         if recorded.previous != self.head {
             return Err(format!("{} does not follow the event before it", event.name()));
         }
@@ -303,7 +314,10 @@ impl<'a> Reader<'a> {
         match event {
             Event::CycleStarted(started) => {
                 let before = if self.run.cycle.0 == 0 { Digest::ZERO } else { self.head };
-                if started.previous_head != before {
+                // Of an inherited cycle it is the end of the other run's log, with which all of it is compared.
+                let inherited =
+                    self.run.forked.as_ref().is_some_and(|forked| cycle <= forked.cycle);
+                if started.previous_head != before && !(inherited && cycle.0 > 1) {
                     return Err(format!(
                         "the cycle says that the one before it ends with {}, but it ends with {before}",
                         started.previous_head
@@ -344,7 +358,8 @@ impl<'a> Reader<'a> {
             | Event::LabelsDoubted(_)
             | Event::BaselineMeasured(_)
             | Event::DriftChecked(_)
-            | Event::ClassesMeasured(_) => {}
+            | Event::ClassesMeasured(_)
+            | Event::Forked(_) => {}
         }
         if self.run.log_of(event) != recorded.cycle.cycle && self.run.phase != Phase::New {
             return Err(format!("{} stands in the log of another cycle", event.name()));

@@ -87,6 +87,7 @@ fn engine_code(error: &EngineError, otherwise: u8) -> u8 {
         | EngineError::Answers(_)
         | EngineError::Refused(_)
         | EngineError::Contradiction { .. }
+        | EngineError::CycleNotOver { .. }
         | EngineError::UnknownRun { .. }
         | EngineError::Ended { .. } => otherwise,
     }

@@ -75,6 +75,9 @@ pub(super) fn sentence(event: &Event) -> String {
                 run.workflow.short()
             )
         }
+        Event::Forked(forked) => {
+            format!("goes on from cycle {} of run {}", forked.cycle, forked.run)
+        }
         Event::CycleStarted(cycle) => format!(
             "{} labels, pool {}, model {}",
             cycle.labelled,

@@ -2,6 +2,7 @@
 
 use super::Cli;
 use super::error::CliError;
+use super::futures;
 use super::log::sentence;
 use super::output::{Output, Style};
 use super::session::Session;
@@ -165,5 +166,5 @@ fn show_difference(output: &Output, found: &Difference) -> Result<(), CliError> 
         let more = if samples.len() > LISTED_MAX { ", ..." } else { "" };
         output.line(&format!("{} {what}: {}{more}", samples.len(), named.join(", ")))?;
     }
-    Ok(())
+    futures::show(output, &found.futures)
 }

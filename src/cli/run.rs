@@ -1,4 +1,4 @@
-//! `gleaner run` and `gleaner resume`: the only subcommands that work on runs.
+//! `gleaner run` and `gleaner resume`: work on runs, as `gleaner fork` does with what is here.
 
 use super::error::CliError;
 use super::output::Output;
@@ -89,7 +89,7 @@ pub(super) async fn resume(
 }
 
 /// Works on a run until it stands still or somebody interrupts.
-async fn work(
+pub(super) async fn work(
     cli: &Cli,
     output: &Output,
     engine: &Engine,
@@ -184,7 +184,7 @@ fn finish(output: &Output, engine: &Engine, status: &RunStatus) -> Result<ExitCo
 }
 
 /// Makes sure that models can be run before anything is recorded.
-fn prepare(
+pub(super) fn prepare(
     output: &Output,
     definition: &Definition,
     install: InstallPolicy,

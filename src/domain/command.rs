@@ -3,8 +3,8 @@
 use super::digest::Digest;
 use super::event::{
     Annotation, BaselineMeasured, BatchSelected, ClassKpi, CycleCancelled, CycleFailed,
-    DriftChecked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned, Relabel, RunStarted,
-    Trained,
+    DriftChecked, Event, Forked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned, Relabel,
+    RunStarted, Trained,
 };
 use super::kpi::Interval;
 use super::time::Timestamp;
@@ -15,6 +15,17 @@ use super::time::Timestamp;
 pub enum Command {
     /// Begin a run.
     StartRun(RunStarted),
+    /// Begin a run where another one stood.
+    Fork {
+        /// How the run begins.
+        started: RunStarted,
+        /// Where it goes on from.
+        forked: Forked,
+        /// What happened up to there: the other run's events that are inherited, in order.
+        past: Vec<Event>,
+        /// The instant; a deadline may have passed.
+        at: Timestamp,
+    },
     /// Begin the next cycle.
     StartCycle {
         /// The pool version that was found.

@@ -5,7 +5,7 @@ use super::definition::{ColdStart, Definition, Inconclusive, Mode, SelectorModel
 use super::digest::Digest;
 use super::event::{
     Annotated, Annotation, Arm, ClassesMeasured, CycleEnded, CycleStarted, EndReason, Event,
-    KpiChecked, KpiStage, Relabelled, RolledBack, RunEnded, Voted, labelled_set_digest,
+    KpiChecked, KpiStage, Relabelled, RolledBack, RunEnded, RunStarted, Voted, labelled_set_digest,
 };
 use super::ids::{CycleNumber, SampleId};
 use super::job::JobKind;
@@ -46,6 +46,26 @@ pub enum Refusal {
     /// The run would begin with another workflow than the one it is decided by.
     #[error("the run would begin with another workflow digest, seed or gate than its workflow has")]
     OtherWorkflow,
+    /// The events that a fork would inherit do not end with the end of its last inherited cycle.
+    #[error(
+        "a fork begins after a cycle that has ended, and what it would inherit of cycle {cycle} does not end it"
+    )]
+    PastNotOver {
+        /// The last cycle that it would inherit.
+        cycle: CycleNumber,
+    },
+    /// A fork that a rule of `[stop]` would end before its first cycle.
+    #[error(
+        "after cycle {cycle} a rule of [stop] holds already ({reason:?}), so the fork would end at once: set another limit, \
+         for example --set stop.max_cycles={}",
+        cycle.0.saturating_add(5)
+    )]
+    OverAlready {
+        /// The last cycle that it would inherit.
+        cycle: CycleNumber,
+        /// Which rule.
+        reason: EndReason,
+    },
     /// The cycle would select with another model than the workflow names.
     #[error("the cycle would select with {}, but {wanted}", match given { Some(model) => model.to_string(), None => "no model".to_owned() })]
     OtherSelectorModel {
@@ -91,13 +111,20 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
     let mut draft = Draft { run: run.clone(), events: Vec::new() };
     let mut cancels_jobs = false;
     match command {
-        Command::StartRun(started) => {
-            let (digest, seed, gate) =
-                (definition.digest(), definition.run.seed, definition.kpi.gate);
-            let fits = (started.workflow, started.seed, started.gate) == (digest, seed, gate);
-            draft.push(Event::RunStarted(started))?;
-            if !fits {
-                return Err(Refusal::OtherWorkflow);
+        Command::StartRun(started) => draft.start_run(definition, started)?,
+        Command::Fork { started, forked, past, at } => {
+            let cycle = forked.cycle;
+            draft.start_run(definition, started)?;
+            draft.push(Event::Forked(forked))?;
+            for event in past {
+                draft.push(event)?;
+            }
+            if (&draft.run.phase, draft.run.cycle) != (&Phase::BetweenCycles, cycle) {
+                return Err(Refusal::PastNotOver { cycle });
+            }
+            let met = meets_kpi(&draft.run, definition);
+            if let Some(reason) = stop::reason(&draft.run, definition, met, at) {
+                return Err(Refusal::OverAlready { cycle, reason });
             }
         }
         Command::StartCycle { pool, selector_model, previous_head } => {
@@ -275,6 +302,24 @@ fn check(definition: &Definition, stage: KpiStage, measured: Measurement) -> Kpi
     }
 }
 
+/// Whether the newest cycle's measurement meets the KPI of this workflow, which another one may have measured.
+fn meets_kpi(run: &Run, definition: &Definition) -> bool {
+    let line = run.history.last();
+    let checked = match definition.run.mode {
+        Mode::Development => line.and_then(|line| line.acceptance.as_ref()),
+        // As when the cycle was decided: what chose the model does not end a run, nor does a target that a drift denies.
+        Mode::Production => line
+            .filter(|line| line.checkpoints.is_none() && !run.has_drifted())
+            .and_then(|line| line.gate.as_ref()),
+    };
+    let metric = definition.kpi.metric;
+    checked.filter(|checked| checked.metric == metric.to_string()).is_some_and(|checked| {
+        let KpiChecked { basis, value, interval, .. } = *checked;
+        let target = definition.kpi.target;
+        kpi::verdict(basis, value, interval, target, metric.direction()) == Verdict::Met
+    })
+}
+
 /// Events under construction: each one is applied at once, so the next sees what it changed.
 struct Draft {
     run: Run,
@@ -287,6 +332,13 @@ impl Draft {
         self.run.apply(&event)?;
         self.events.push((log, event));
         Ok(())
+    }
+
+    fn start_run(&mut self, definition: &Definition, started: RunStarted) -> Result<(), Refusal> {
+        let (digest, seed, gate) = (definition.digest(), definition.run.seed, definition.kpi.gate);
+        let fits = (started.workflow, started.seed, started.gate) == (digest, seed, gate);
+        self.push(Event::RunStarted(started))?;
+        if fits { Ok(()) } else { Err(Refusal::OtherWorkflow) }
     }
 
     fn push_classes(&mut self, measured: &mut Measurement) -> Result<(), IllegalEvent> {

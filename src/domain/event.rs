@@ -5,9 +5,11 @@
 //! version lies under `tests/golden/`.
 
 mod answers;
+mod forked;
 mod measures;
 
 pub use answers::{LabelsDoubted, Relabel, Relabelled, Voted};
+pub use forked::{Decided, Forked};
 pub use measures::{BaselineMeasured, ClassKpi, ClassesMeasured, DriftChecked};
 
 use super::canonical;
@@ -67,6 +69,8 @@ pub enum Event {
     DriftChecked(DriftChecked),
     /// The KPI, class by class.
     ClassesMeasured(ClassesMeasured),
+    /// The run goes on from where another one stood.
+    Forked(Forked),
 }
 
 impl Event {
@@ -94,6 +98,7 @@ impl Event {
             Self::BaselineMeasured(_) => "BaselineMeasured",
             Self::DriftChecked(_) => "DriftChecked",
             Self::ClassesMeasured(_) => "ClassesMeasured",
+            Self::Forked(_) => "Forked",
         }
     }
 
@@ -110,6 +115,7 @@ impl Event {
                 annotated.labels.iter().filter_map(|said| said.label.artifact()).collect()
             }
             Self::LabelsDoubted(doubted) => vec![doubted.evidence],
+            Self::Forked(forked) => forked.past.iter().map(|decided| decided.workflow).collect(),
             Self::CycleStarted(_)
             | Self::KpiChecked(_)
             | Self::ModelSelected(_)
@@ -128,9 +134,37 @@ impl Event {
         }
     }
 
+    /// Whether a fork has the event of the run that it goes on from: all but what tells how that run began, failed or ended.
+    #[must_use]
+    pub const fn is_inherited(&self) -> bool {
+        match self {
+            Self::RunStarted(_)
+            | Self::Forked(_)
+            | Self::CycleFailed(_)
+            | Self::CycleCancelled(_)
+            | Self::RunEnded(_) => false,
+            Self::CycleStarted(_)
+            | Self::BatchSelected(_)
+            | Self::Annotated(_)
+            | Self::KpiChecked(_)
+            | Self::Trained(_)
+            | Self::ModelSelected(_)
+            | Self::CycleEnded(_)
+            | Self::ModelsCompared(_)
+            | Self::RolledBack(_)
+            | Self::Pinned(_)
+            | Self::Voted(_)
+            | Self::Relabelled(_)
+            | Self::LabelsDoubted(_)
+            | Self::BaselineMeasured(_)
+            | Self::DriftChecked(_)
+            | Self::ClassesMeasured(_) => true,
+        }
+    }
+
     /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed`, which
-    /// tells what an environment did to a run and not what the run found out. Two runs of one workflow, however often
-    /// they crashed, agree on this.
+    /// tells what an environment did to a run and not what the run found out, and for `Forked`, which tells where the events
+    /// after it come from. Two runs of one workflow, however often they crashed or forked, agree on this.
     #[must_use]
     pub fn semantic(&self) -> Option<Cow<'_, Self>> {
         let event = match self {
@@ -144,7 +178,7 @@ impl Event {
                 Self::Annotated(Annotated { labels: timeless(&annotated.labels) })
             }
             Self::Voted(voted) => Self::Voted(Voted { votes: timeless(&voted.votes) }),
-            Self::CycleFailed(_) => return None,
+            Self::CycleFailed(_) | Self::Forked(_) => return None,
             Self::BatchSelected(_)
             | Self::KpiChecked(_)
             | Self::Trained(_)

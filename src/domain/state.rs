@@ -8,8 +8,8 @@ mod check;
 use super::digest::Digest;
 use super::event::{
     Annotated, Arm, BaselineMeasured, BatchSelected, Checkpoint, CycleFailed, CycleStarted,
-    DriftChecked, EndReason, Event, KpiChecked, KpiStage, LabelsDoubted, ModelSelected, Relabelled,
-    RolledBack, RunStarted, Voted,
+    DriftChecked, EndReason, Event, Forked, KpiChecked, KpiStage, LabelsDoubted, ModelSelected,
+    Relabelled, RolledBack, RunStarted, Voted,
 };
 use super::ids::{CycleNumber, RunId, SampleId};
 use super::job::JobKind;
@@ -25,6 +25,8 @@ pub struct Run {
     pub id: RunId,
     /// How it was started; `None` before its first event.
     pub started: Option<RunStarted>,
+    /// Where it goes on from, if another run came before it.
+    pub forked: Option<Forked>,
     /// The newest cycle; 0 before the first.
     pub cycle: CycleNumber,
     /// What it waits for.
@@ -253,6 +255,7 @@ impl Run {
         Self {
             id,
             started: None,
+            forked: None,
             cycle: CycleNumber(0),
             phase: Phase::New,
             failed: None,
@@ -291,6 +294,10 @@ impl Run {
             (Phase::New, Event::RunStarted(started)) => {
                 self.started = Some(started.clone());
                 self.phase = Phase::BetweenCycles;
+            }
+            (Phase::BetweenCycles, Event::Forked(forked)) => {
+                self.check_fork(forked).map_err(illegal)?;
+                self.forked = Some(forked.clone());
             }
             (Phase::BetweenCycles, Event::CycleStarted(started)) => {
                 self.check_cycle(started).map_err(illegal)?;
@@ -448,8 +455,23 @@ impl Run {
         self.pools.get(place).copied()
     }
 
+    /// The workflow that decides a cycle: for one that a fork inherited, that of the run which made it.
+    #[must_use]
+    pub fn workflow_of(&self, cycle: CycleNumber) -> Option<Digest> {
+        self.decided_by(cycle).map(|(workflow, _, _)| workflow)
+    }
+
+    /// Workflow, seed and gate that decide a cycle.
+    fn decided_by(&self, cycle: CycleNumber) -> Option<(Digest, u64, bool)> {
+        let past = self.forked.as_ref().and_then(|forked| forked.decided(cycle));
+        past.map(|past| (past.workflow, past.seed, past.gate)).or_else(|| {
+            let started = self.started.as_ref()?;
+            Some((started.workflow, started.seed, started.gate))
+        })
+    }
+
     fn gated(&self) -> bool {
-        self.production.is_some() && self.started.as_ref().is_some_and(|started| started.gate)
+        self.production.is_some() && self.decided_by(self.cycle).is_some_and(|(_, _, gate)| gate)
     }
 
     fn summary(&mut self, change: impl FnOnce(&mut CycleSummary)) {
@@ -576,6 +598,7 @@ fn fresh(batch: &BatchSelected) -> u64 {
 const fn expected(phase: &Phase) -> &'static str {
     match phase {
         Phase::New => "only RunStarted can",
+        // And before the first cycle Forked.
         Phase::BetweenCycles => "only CycleStarted, CycleFailed, CycleCancelled or RunEnded can",
         Phase::Selecting => "only LabelsDoubted, BatchSelected, CycleFailed or CycleCancelled can",
         Phase::Annotating { .. } => {

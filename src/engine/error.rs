@@ -4,7 +4,7 @@ use crate::annotation::error::QualityError;
 use crate::artifacts::ArtifactError;
 use crate::domain::decide::Refusal;
 use crate::domain::event::EndReason;
-use crate::domain::ids::RunId;
+use crate::domain::ids::{CycleNumber, RunId};
 use crate::domain::state::IllegalEvent;
 use crate::inference::InferenceError;
 use crate::pool::PoolError;
@@ -37,6 +37,19 @@ pub enum EngineError {
     Contradiction {
         /// What does not fit, and what to change.
         problem: String,
+    },
+    /// A run cannot be forked where it stands.
+    #[error(
+        "cycle {cycle} of run {run} has not ended, and a fork begins after a cycle that has: name an earlier one; it has {cycles} \
+         in all"
+    )]
+    CycleNotOver {
+        /// Which run.
+        run: RunId,
+        /// The cycle that was named.
+        cycle: CycleNumber,
+        /// Its newest cycle.
+        cycles: CycleNumber,
     },
     /// There is no such run.
     #[error("there is no run {run}")]

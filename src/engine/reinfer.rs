@@ -5,7 +5,7 @@
 use super::candidates::Candidates;
 use super::reactor::{Step, StepError};
 use super::reactors::pick;
-use super::{Engine, EngineError, blocking, pool_as_of};
+use super::{Engine, EngineError, blocking, load_pool};
 use crate::data_selector::{Evidence, EvidenceError};
 use crate::domain::definition::{Definition, ProviderChoice};
 use crate::domain::digest::Digest;
@@ -104,7 +104,7 @@ impl Engine {
             let folder: Arc<Path> = Path::new(folder).into();
             let versions = state.pools.first().copied().zip(state.pool);
             let artifacts = inner.artifacts.clone();
-            let pool = pool_as_of(&definition, &folder, versions, &artifacts, false)?;
+            let pool = load_pool(&definition, &folder, &artifacts, versions, false)?;
             let now = inner.clock.steady();
             let step = Step {
                 job: job(JobId(inner.clock.mint()), CycleId { run, cycle }, now),

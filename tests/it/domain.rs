@@ -5,6 +5,7 @@
 
 mod after_training;
 mod answers;
+mod forks;
 mod meaning;
 mod rules;
 mod transitions;

@@ -88,20 +88,20 @@ impl<F: Fn(&Step) -> Result<Command, StepError> + Send + Sync> Reactor for Paper
 }
 
 /// Everything a story needs.
-struct World {
+pub(crate) struct World {
     store: Arc<MemoryStore>,
-    artifacts: Artifacts,
+    pub(crate) artifacts: Artifacts,
     folder: TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(folder.path().join("artifacts")).unwrap();
         Self { store: Arc::new(MemoryStore::default()), artifacts, folder }
     }
 
-    fn engine(&self) -> EngineBuilder {
+    pub(crate) fn engine(&self) -> EngineBuilder {
         Engine::builder(Arc::clone(&self.store) as Arc<dyn Store>, self.artifacts.clone())
             .clock(VirtualClock::starting_at(0))
             .reactor(JobKind::Train, Paper(|step: &Step| Ok(trained(step))))

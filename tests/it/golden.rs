@@ -264,6 +264,7 @@ fn an_event_names_the_artifacts_that_it_needs() {
         ("Trained", "checkpoint"),
         ("Annotated", "mask"),
         ("LabelsDoubted", "probabilities"),
+        ("Forked", "workflow of the other run"),
     ];
     assert_eq!(named, expected.map(|(event, what)| (event, Digest::of(what.as_bytes()))));
 }

@@ -273,6 +273,18 @@ pub(crate) fn every_event() -> Vec<Event> {
             labelled: 50,
             production: None,
         }),
+        Event::Forked(Forked {
+            run: RunId(Uuid::from_u128(0x0190_eeee_0000_7000_8000_0000_0000_0001)),
+            cycle: CycleNumber(4),
+            head: digest("head of the other run"),
+            past: vec![Decided {
+                run: RunId(Uuid::from_u128(0x0190_eeee_0000_7000_8000_0000_0000_0001)),
+                until: CycleNumber(4),
+                workflow: digest("workflow of the other run"),
+                seed: 7,
+                gate: true,
+            }],
+        }),
     ]
 }
 

@@ -6,10 +6,10 @@
 use super::{Phase, Run, expected, fresh};
 use crate::domain::event::{
     Annotated, Arm, BaselineMeasured, BatchSelected, Checkpoint, ClassesMeasured, CycleEnded,
-    CycleStarted, DriftChecked, EndReason, KpiChecked, KpiStage, LabelsDoubted, ModelSelected,
-    ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, Trained, Voted,
+    CycleStarted, DriftChecked, EndReason, Forked, KpiChecked, KpiStage, LabelsDoubted,
+    ModelSelected, ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, Trained, Voted,
 };
-use crate::domain::ids::SampleId;
+use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::kpi::{self, Interval, Verdict};
 use crate::domain::label::Label;
 use crate::domain::metric::Metric;
@@ -17,13 +17,32 @@ use std::collections::BTreeSet;
 
 impl Run {
     pub(super) fn check_cycle(&self, started: &CycleStarted) -> Result<(), String> {
-        let run = self.started.as_ref().map(|run| (run.workflow, run.seed));
-        if run != Some((started.workflow, started.seed)) {
-            return Err("its workflow or seed is not the run's".to_owned());
+        let cycle = self.cycle.next();
+        let decides = self.decided_by(cycle).map(|(workflow, seed, _)| (workflow, seed));
+        if decides != Some((started.workflow, started.seed)) {
+            let inherited = self.forked.as_ref().is_some_and(|forked| cycle <= forked.cycle);
+            let whose = if inherited { "of the run that made the cycle" } else { "the run's" };
+            return Err(format!("its workflow or seed is not {whose}"));
         }
         if started.labelled != self.labelled() {
             let known = self.labelled();
             return Err(format!("it speaks of {} labels, the run has {known}", started.labelled));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_fork(&self, forked: &Forked) -> Result<(), String> {
+        if self.cycle.0 > 0 || self.forked.is_some() {
+            return Err("a run forks once, before its first cycle".to_owned());
+        }
+        let ends = || forked.past.iter().map(|decided| decided.until);
+        let before = std::iter::once(CycleNumber(0)).chain(ends());
+        if ends().last() != Some(forked.cycle) || before.zip(ends()).any(|(a, b)| a >= b) {
+            let cycle = forked.cycle;
+            return Err(format!("who decided its {cycle} inherited cycles is not told in order"));
+        }
+        if forked.run == self.id || forked.past.iter().any(|decided| decided.run == self.id) {
+            return Err("it forks from itself".to_owned());
         }
         Ok(())
     }

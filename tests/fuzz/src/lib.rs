@@ -11,6 +11,7 @@ mod sources {
     pub mod annotation;
     pub mod artifacts;
     pub mod audit {
+        pub mod futures;
         pub mod replay;
         pub mod selection;
     }

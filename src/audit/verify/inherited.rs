@@ -1,0 +1,80 @@
+//! Whether what a fork inherited is what the other run's log holds, event by event, where both are in one store.
+
+use super::Finding;
+use crate::domain::event::{Event, Forked};
+use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId};
+use crate::store::{EventLog, Recorded, StoreError};
+
+/// Compares cycle by cycle; `None` where all is alike, or where the other run is not in the store.
+///
+/// # Errors
+/// [`StoreError`] where the store cannot be read at all; a damaged log of the other run is a finding.
+pub(super) async fn compare(
+    log: &dyn EventLog,
+    run: RunId,
+    forked: &Forked,
+) -> Result<Option<Finding>, StoreError> {
+    let parent = forked.run;
+    if !log.runs().await?.iter().any(|(known, _)| *known == parent) {
+        return Ok(None);
+    }
+    let mut cycle = CycleNumber(1);
+    while cycle <= forked.cycle {
+        let theirs = match log.read(CycleId { run: parent, cycle }, Revision(0), usize::MAX).await {
+            Ok(theirs) => theirs,
+            Err(StoreError::Damaged { what }) => {
+                let what = format!("what it inherits of run {parent} cannot be compared: {what}");
+                return Ok(Some(Finding { cycle: Some(cycle), revision: None, what }));
+            }
+            Err(other) => return Err(other),
+        };
+        let last = cycle == forked.cycle;
+        let theirs = match (last, theirs.iter().position(|record| record.hash == forked.head)) {
+            (false, _) => theirs.as_slice(),
+            (true, Some(end)) => theirs.get(..=end).unwrap_or_default(),
+            (true, None) => {
+                let what = format!(
+                    "it says that cycle {cycle} of run {parent} ended with {} when it was forked, and no event there has that hash",
+                    forked.head
+                );
+                return Ok(Some(Finding { cycle: Some(cycle), revision: None, what }));
+            }
+        };
+        let ours = log.read(CycleId { run, cycle }, Revision(0), usize::MAX).await?;
+        if let Some(finding) = differing(theirs, &ours, parent, last) {
+            return Ok(Some(finding));
+        }
+        cycle = cycle.next();
+    }
+    Ok(None)
+}
+
+/// The first event of a cycle that is not the other run's. In the `last` one the fork may have rolled back and pinned since.
+fn differing(theirs: &[Recorded], ours: &[Recorded], parent: RunId, last: bool) -> Option<Finding> {
+    let inherited = |record: &&Recorded| record.event.is_inherited();
+    let mut theirs = theirs.iter().filter(inherited);
+    for our in ours.iter().filter(inherited) {
+        let what = match theirs.next() {
+            Some(their) if their.event == our.event => continue,
+            Some(their) => format!(
+                "{} is not what run {parent}, from which it is inherited, has at {}:{}",
+                our.event.name(),
+                their.cycle.cycle,
+                their.revision
+            ),
+            None if last && matches!(our.event, Event::RolledBack(_) | Event::Pinned(_)) => {
+                return None;
+            }
+            None => format!("{} is none of the events of run {parent}", our.event.name()),
+        };
+        return Some(Finding { cycle: Some(our.cycle.cycle), revision: Some(our.revision), what });
+    }
+    let their = theirs.next()?;
+    let cycle = their.cycle.cycle;
+    let what = format!(
+        "it lacks {} of run {parent}, which that has at {cycle}:{}",
+        their.event.name(),
+        their.revision
+    );
+    Some(Finding { cycle: Some(cycle), revision: None, what })
+}

@@ -1,0 +1,176 @@
+//! A run that goes on from where another one stood: the other's past, event by event, under a workflow of its own.
+//!
+//! The fork's log is whole by itself: whoever folds, verifies or explains it needs nothing of the other run. Models, scores and
+//! manifests are artifacts, so both runs name the same ones.
+
+use super::live_run::LiveRun;
+use super::notice::Notice;
+use super::{Engine, EngineError, blocking, feasible, load_pool, lock};
+use crate::domain::command::Command;
+use crate::domain::decide::decide;
+use crate::domain::definition::{Definition, PoolSpec};
+use crate::domain::event::{Decided, Event, Forked, RunStarted};
+use crate::domain::ids::{CycleId, CycleNumber, EventId, RunId};
+use crate::store::{Commit, NewEvent, Recorded};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// How many records are read at a time.
+const PAGE: usize = 1000;
+
+impl Engine {
+    /// Starts a run of `definition` from where the run `of` stood when its cycle `at` had ended; 0 is a plain start. When this
+    /// returns, the fork is recorded with all that it inherits, in one commit, and [`Engine::run`] works on its next cycle. A
+    /// crash before leaves nothing of it. Takes the memory of all events up to there.
+    ///
+    /// Everything that does not contradict the past may differ from the other's workflow: the seed, too, from the next cycle
+    /// on.
+    ///
+    /// # Errors
+    /// [`EngineError::CycleNotOver`], [`EngineError::UnknownRun`]; [`EngineError::Contradiction`] for another pool, task or mode
+    /// than the other's, for a pool that changed since, and as [`Engine::start`]; [`EngineError::Refused`] where the fork would
+    /// end at once.
+    pub async fn fork(
+        &self,
+        of: RunId,
+        at: CycleNumber,
+        definition: Definition,
+    ) -> Result<RunId, EngineError> {
+        let inner = &self.inner;
+        let parent = inner.live(of).await?.lock().await.clone();
+        if at == CycleNumber(0) {
+            return self.start(definition, &parent.folder).await;
+        }
+        if let Some(problem) = contradiction(&parent.definition, &definition) {
+            return Err(EngineError::Contradiction { problem });
+        }
+        let (forked, inherited) = self.past(&parent, at).await?;
+        let versions = parent.run.pools.first().copied().zip(parent.run.pool_of(at));
+        let (folder, own) = (Arc::clone(&parent.folder), Arc::clone(&inner.strategies));
+        let (artifacts, install) = (inner.artifacts.clone(), inner.install);
+        let (definition, pool) = blocking(move || {
+            let pool = load_pool(&definition, &folder, &artifacts, versions, true)
+                .map_err(|error| EngineError::Contradiction { problem: error.chain() })?;
+            feasible::check(&definition, &folder, &pool, &own, install)?;
+            artifacts.put(&definition.canonical_bytes())?;
+            Ok::<_, EngineError>((definition, pool))
+        })
+        .await?;
+
+        let run = RunId(inner.clock.mint());
+        let classes = parent.run.started.map(|started| started.classes).unwrap_or_default();
+        let started = RunStarted {
+            name: definition.run.name.clone(),
+            workflow: definition.digest(),
+            folder: parent.folder.display().to_string(),
+            classes,
+            gate: definition.kpi.gate,
+            seed: definition.run.seed,
+        };
+        let past = inherited.iter().map(|recorded| recorded.event.clone()).collect();
+        let mut live = LiveRun::new(run, definition, &parent.folder);
+        let command = Command::Fork { started, forked, past, at: inner.clock.now() };
+        let decision = decide(&live.run, &live.definition, command)?;
+        let (now, workflow) = (inner.clock.steady(), live.definition.digest());
+        // Who did it, when, and by which job is as true of the fork as of the other run. Two events are the fork's own.
+        let mut inherited = [None, None].into_iter().chain(inherited.into_iter().map(Some));
+        let appends = live.appends(&decision, |event| {
+            let then = inherited.next().flatten();
+            NewEvent {
+                id: EventId(inner.clock.mint()),
+                recorded: then.as_ref().map_or_else(|| inner.clock.now(), |then| then.recorded),
+                causation: then.as_ref().and_then(|then| then.causation),
+                actor: then.map_or_else(|| inner.name.clone(), |then| then.actor),
+                workflow,
+                event,
+            }
+        });
+        let next =
+            decision.next.map(|(cycle, kind)| inner.new_job(CycleId { run, cycle }, kind, now));
+        let enqueue = next.into_iter().collect();
+        // Held until the run is listed, as for any start.
+        let mut runs = inner.runs.lock().await;
+        let commit = Commit { appends, enqueue, now, ..Commit::default() };
+        let committed = inner.store.commit(commit).await?;
+        live.committed(decision.run, &committed.events);
+        inner.publish(&live.run);
+        inner.tell_skipped(run, &pool);
+        lock(&inner.pools).insert(run, Arc::new(pool));
+        runs.insert(run, Arc::new(tokio::sync::Mutex::new(live)));
+        drop(runs);
+        for recorded in committed.events {
+            inner.tell(Notice::Committed(Arc::new(recorded)));
+        }
+        inner.wake.notify_waiters();
+        Ok(run)
+    }
+
+    /// What a fork of a run inherits after cycle `at`, which has ended.
+    async fn past(
+        &self,
+        parent: &LiveRun,
+        at: CycleNumber,
+    ) -> Result<(Forked, Vec<Recorded>), EngineError> {
+        let run = &parent.run;
+        let mut past: Vec<Recorded> = Vec::new();
+        let mut from = CycleNumber(1);
+        while from <= at {
+            let page = self.inner.store.read_cycles(run.id, from, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            from = last.cycle.cycle.next();
+            past.extend(page.into_iter().filter(|recorded| recorded.cycle.cycle <= at));
+        }
+        let ends = |recorded: &Recorded| {
+            recorded.cycle.cycle == at && matches!(recorded.event, Event::CycleEnded(_))
+        };
+        let (Some(head), Some(started), true) =
+            (past.last().map(|last| last.hash), &run.started, past.iter().any(ends))
+        else {
+            return Err(EngineError::CycleNotOver { run: run.id, cycle: at, cycles: run.cycle });
+        };
+        past.retain(|recorded| recorded.event.is_inherited());
+        let mut decided: Vec<Decided> = Vec::new();
+        for before in run.forked.iter().flat_map(|forked| &forked.past) {
+            if decided.last().is_none_or(|last| last.until < at) {
+                decided.push(Decided { until: before.until.min(at), ..before.clone() });
+            }
+        }
+        if decided.last().is_none_or(|last| last.until < at) {
+            let RunStarted { workflow, seed, gate, .. } = *started;
+            decided.push(Decided { run: run.id, until: at, workflow, seed, gate });
+        }
+        Ok((Forked { run: run.id, cycle: at, head, past: decided }, past))
+    }
+}
+
+/// What a fork's workflow may not change, because what is inherited rests on it: the key, and why.
+fn contradiction(parent: &Definition, fork: &Definition) -> Option<String> {
+    let why = |key: &str, why: &str| {
+        Some(format!(
+            "{key} cannot differ in a fork: {why}; leave it as it is, or start a new run (`--at 0`)"
+        ))
+    };
+    if parent.run.task != fork.run.task {
+        return why("run.task", "the labels that it inherits are of the task");
+    }
+    if parent.run.mode != fork.run.mode {
+        return why("run.mode", "what it inherits was measured as the mode says");
+    }
+    let key = differing_key(&parent.pool, &fork.pool)?;
+    let key = match key.as_str() {
+        "answers" => "annotator.columns".to_owned(),
+        key => format!("pool.{key}"),
+    };
+    why(&key, "what it inherits was picked from the pool, and split, as it is")
+}
+
+/// The first key in which two pools differ.
+fn differing_key(a: &PoolSpec, b: &PoolSpec) -> Option<String> {
+    // What is usual is left out, so either may lack a key of the other.
+    let keys = |of: &PoolSpec| match serde_json::to_value(of) {
+        Ok(Value::Object(keys)) => keys,
+        Ok(_) | Err(_) => serde_json::Map::new(),
+    };
+    let (a, b) = (keys(a), keys(b));
+    a.keys().chain(b.keys()).find(|key| a.get(*key) != b.get(*key)).cloned()
+}
