@@ -36,6 +36,7 @@ pub(super) async fn status(
         | Response::WhatIf(_)
         | Response::Replayed(_)
         | Response::Difference(_)
+        | Response::BackedUp(_)
         | Response::Done(_)
         | Response::Refused(_) => {}
     }

@@ -18,13 +18,13 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A folder in memory where there is one: thousands of openings sync nothing to a disk.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let shared = Path::new("/dev/shm");
     if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.unwrap()
 }
 
 /// The log of a small run, and its artifacts in `state`.
-async fn records(state: &Path) -> Vec<Recorded> {
+pub(crate) async fn records(state: &Path) -> Vec<Recorded> {
     let set = [
         ("stop.max_cycles", "2"),
         ("stop.kpi", "false"),
@@ -43,7 +43,7 @@ async fn records(state: &Path) -> Vec<Recorded> {
 }
 
 /// Writes the log anew into a store on disk, in one commit: each of its bytes is there once.
-async fn written(state: &Path, records: &[Recorded]) {
+pub(crate) async fn written(state: &Path, records: &[Recorded]) {
     let (store, _) = sled(state);
     let mut appends: Vec<Append> = Vec::new();
     for recorded in records {
@@ -65,7 +65,7 @@ async fn verified(state: &Path) -> Result<Verification, StoreError> {
 }
 
 /// Whether it passes, and what is said where it does not.
-async fn verdict(state: &Path) -> Result<(), String> {
+pub(crate) async fn verdict(state: &Path) -> Result<(), String> {
     match verified(state).await {
         Ok(found) if found.is_sound() => Ok(()),
         Ok(found) => {
