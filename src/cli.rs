@@ -12,6 +12,7 @@
 //! | 5 | the state directory is damaged, unwritable or of a newer version |
 //! | 130 | interrupted |
 
+mod backup;
 mod bundle;
 mod checkpoint;
 mod doctor;
@@ -276,6 +277,16 @@ enum Command {
         /// A copy of the state directory, made earlier.
         #[arg(long, value_name = "DIR")]
         copy: Option<PathBuf>,
+    },
+    /// Copy the state directory, while runs go on; the copy is verified, and is a state directory itself.
+    Backup {
+        /// Where to: a folder that is not there yet.
+        to: PathBuf,
+    },
+    /// Make the state directory from a backup, which is verified first. There must be none yet.
+    Restore {
+        /// What `backup` wrote.
+        from: PathBuf,
     },
     /// Find out whether this disk keeps what Gleaner acknowledges: programs are killed, disks made to fail.
     Selftest(selftest::Arguments),
@@ -583,6 +594,8 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
         }
         Command::Runtime { action: RuntimeAction::List } => runtime::list(output),
         Command::Repair { copy } => repair::repair(&cli.state, output, copy.as_deref()).await,
+        Command::Backup { to } => backup::backup(cli, output, to).await,
+        Command::Restore { from } => backup::restore(cli, output, from).await,
         Command::Selftest(arguments) => selftest::selftest(&cli.state, output, arguments).await,
         Command::SelftestChild(arguments) => selftest::child(output, arguments).await,
     }

@@ -2,8 +2,10 @@
 //! state directory.
 //!
 //! [`handle`] answers a [`Request`], whoever asks. [`serve`] listens on `control.sock` in the state directory, one JSON
-//! line each way (`control/wire.rs`); [`ask`] is the other end. Only the owner of the state directory may connect.
+//! line each way (`control/wire.rs`); [`ask`] is the other end. Only the owner of the state directory may connect. [`backup`]
+//! copies all of it.
 
+pub mod backup;
 mod replay;
 mod selection;
 mod wire;
@@ -19,7 +21,7 @@ use replay::{parts, replayed};
 use selection::{explained, explained_batch, reinferred, reselected, what_else};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-pub use wire::{Cursor, LogRecord, Request, Response};
+pub use wire::{BackedUp, Cursor, LogRecord, Request, Response};
 
 /// Records that one answer holds at the most.
 const PAGE: usize = 200;
@@ -91,6 +93,32 @@ pub enum ControlError {
         end: Point,
         /// What was asked for.
         to: Point,
+    },
+    /// Something is where a copy is to be put.
+    #[error("{} is there already and not empty: name a folder that is not there yet", path.display())]
+    Occupied {
+        /// Where.
+        path: PathBuf,
+    },
+    /// What is to be copied does not hold together.
+    #[error(
+        "{} is not whole, so no copy of it was kept: {what}; `gleaner verify` tells all that is wrong, `gleaner repair` keeps what is intact",
+        path.display()
+    )]
+    NotWhole {
+        /// The original.
+        path: PathBuf,
+        /// What is wrong first.
+        what: String,
+    },
+    /// A copy cannot be written.
+    #[error("could not write a copy to {}", path.display())]
+    Copy {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
     },
     /// Several are called that.
     #[error("{text:?} may mean several models: give more of the digest")]
@@ -251,6 +279,7 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
             let run = run.as_deref();
             Ok(Response::WhatIf(what_else(engine, run, cycle, &strategy, batch).await?))
         }
+        Request::BackUp { to } => Ok(Response::BackedUp(backup::back_up(engine, &to).await?)),
         Request::Labels { run } => {
             let run = find_run(engine, run.as_deref()).await?;
             Ok(Response::Labels(engine.labels(run).await?))

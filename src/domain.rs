@@ -13,7 +13,7 @@
 //! | when is a target met? | [`kpi`] |
 //! | when does a run end? | [`stop`] |
 //! | what did the workflow ask for? | [`definition`] |
-//! | what is learnt, and how do labels look? | [`task`], [`label`] |
+//! | what is learnt, and how do labels look? | [`task`], [`label`], [`labelled_set`] |
 //! | what can a model be measured by? | [`metric`] |
 //! | what is a selection strategy called, and what does it take? | [`strategy`] |
 //! | how are numbers held? | [`matrix`], [`rows`], [`table`], [`npy`] |
@@ -32,6 +32,7 @@ pub mod ids;
 pub mod job;
 pub mod kpi;
 pub mod label;
+pub mod labelled_set;
 pub mod matrix;
 pub mod metric;
 pub mod nearest;

@@ -352,6 +352,28 @@ impl Engine {
         Ok(self.inner.store.read(cycle, from, limit).await?)
     }
 
+    /// Copies everything to the empty folder `to`, as [`Store::back_up`] does, while runs go on.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if it cannot be copied.
+    pub async fn back_up(&self, to: &Path) -> Result<(), EngineError> {
+        Ok(self.inner.store.back_up(to).await?)
+    }
+
+    /// The whole logs of a run's cycles from `from` on, as [`crate::store::EventLog::read_cycles`] reads them: at least `limit`
+    /// events, unless the run has fewer; empty past its end.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the log cannot be read or does not verify.
+    pub async fn cycles(
+        &self,
+        run: RunId,
+        from: CycleNumber,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, EngineError> {
+        Ok(self.inner.store.read_cycles(run, from, limit).await?)
+    }
+
     /// The newest cycle with a log of a run.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ use crate::domain::job::{Job, JobKind, NewJob};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -265,6 +265,21 @@ pub trait Store: EventLog + JobQueue {
     /// [`StoreError::Conflict`] and [`StoreError::Fenced`] before anything is written; [`StoreError::Backend`] with
     /// `outcome_unknown` if writing failed: reopen the store and look.
     fn commit(&self, commit: Commit) -> Answer<'_, Committed>;
+
+    /// Copies everything that is durable, as it is at one instant, to the empty folder `to`: a state directory as a crash at that
+    /// instant would leave it. Work goes on meanwhile. The copy is not verified, and not durable before it is synced.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if something to copy cannot be read, [`StoreError::Backend`] if the copy cannot be written, and
+    /// from a store that is not in a state directory.
+    fn back_up<'a>(&'a self, to: &'a Path) -> Answer<'a, ()> {
+        Box::pin(std::future::ready(Err(StoreError::Backend {
+            operation: "copy the store",
+            outcome_unknown: false,
+            source: format!("nothing was written to {}: this store is not on a disk", to.display())
+                .into(),
+        })))
+    }
 
     /// The number of this opening. Leases of earlier openings were given back when it was opened.
     fn epoch(&self) -> Epoch;

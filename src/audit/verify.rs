@@ -11,8 +11,10 @@ mod inherited;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
-use crate::domain::event::{Event, labelled_set_digest};
+use crate::domain::event::Event;
 use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId, SampleId};
+use crate::domain::label::Label;
+use crate::domain::labelled_set::LabelledSet;
 use crate::domain::state::{Phase, Run};
 use crate::pool::Listing;
 use crate::store::{EventLog, Recorded, StoreError};
@@ -125,13 +127,23 @@ async fn hold(
     };
     let mut found = Vec::with_capacity(runs.len());
     let mut named = Named::default();
-    for run in runs {
-        let mut reader = Reader::new(run, artifacts);
-        reader.read(log, &mut named).await?;
-        if left_out.is_none() && reader.found.findings.is_empty() {
-            reader.check_current();
+    let in_store = left_out.is_none();
+    let mut pages = Pages { log, runs: &runs, run: 0, from: CycleNumber(1) };
+    let mut reader: Option<Reader<'_>> = None;
+    let mut page = pages.next().await;
+    while let Some((run, read)) = page {
+        let is_over = read.as_ref().map_or(true, Vec::is_empty);
+        let this = reader.get_or_insert_with(|| Reader::new(run, artifacts, None, in_store));
+        // The next page is read while this one is looked at.
+        let (next, taken) = tokio::join!(pages.next(), this.take_page(log, read, &mut named));
+        taken?;
+        if is_over && let Some(ended) = reader.take() {
+            found.push(ended.found);
+            reader = next
+                .as_ref()
+                .map(|(run, _)| Reader::new(*run, artifacts, ended.pool, in_store));
         }
-        found.push(reader.found);
+        page = next;
     }
     named.0.retain(|digest, _| !left_out.is_some_and(|left_out| left_out.contains(digest)));
     let intact = named.check(artifacts, &mut found);
@@ -140,6 +152,26 @@ async fn hold(
         .is_empty()
         .then(|| "there are no runs, where a state directory is made by one".to_owned());
     Ok(Verification { events, artifacts: intact, runs: found, damaged })
+}
+
+/// The logs of some runs, page by page; a run's last page is empty, or tells why there are no more.
+struct Pages<'a> {
+    log: &'a dyn EventLog,
+    runs: &'a [RunId],
+    run: usize,
+    from: CycleNumber,
+}
+
+impl Pages<'_> {
+    async fn next(&mut self) -> Option<(RunId, Result<Vec<Recorded>, StoreError>)> {
+        let run = self.runs.get(self.run).copied()?;
+        let page = self.log.read_cycles(run, self.from, PAGE).await;
+        match page.as_ref().ok().and_then(|page| page.last()) {
+            Some(last) => self.from = last.cycle.cycle.next(),
+            None => (self.run, self.from) = (self.run.saturating_add(1), CycleNumber(1)),
+        }
+        Some((run, page))
+    }
 }
 
 /// Every artifact that an event names, and the first event that does.
@@ -187,37 +219,58 @@ struct Reader<'a> {
     artifacts: &'a Artifacts,
     run: Run,
     head: Digest,
+    labels: LabelledSet,
     /// The digest of the labels known, until more are.
     known: Option<Digest>,
-    pool: Option<Listing>,
+    /// The pool that was read last; runs share them.
+    pool: Option<(Digest, Option<Listing>)>,
     found: VerifiedRun,
+    /// From where on damage is looked for event by event.
+    from: CycleNumber,
+    /// Whether the log lies in its store, beside the files of its models.
+    in_store: bool,
 }
 
 impl<'a> Reader<'a> {
-    fn new(run: RunId, artifacts: &'a Artifacts) -> Self {
+    fn new(
+        run: RunId,
+        artifacts: &'a Artifacts,
+        pool: Option<(Digest, Option<Listing>)>,
+        in_store: bool,
+    ) -> Self {
         let found = VerifiedRun { run, trusted: None, events: 0, findings: Vec::new() };
-        let (run, head) = (Run::new(run), Digest::ZERO);
-        Self { artifacts, run, head, known: None, pool: None, found }
+        let (run, head, labels) = (Run::new(run), Digest::ZERO, LabelledSet::default());
+        let from = CycleNumber(1);
+        Self { artifacts, run, head, labels, known: None, pool, found, from, in_store }
     }
 
-    async fn read(&mut self, log: &dyn EventLog, named: &mut Named) -> Result<(), StoreError> {
-        let mut from = CycleNumber(1);
-        loop {
-            let page = match log.read_cycles(self.run.id, from, PAGE).await {
-                Ok(page) => page,
-                Err(StoreError::Damaged { what }) => {
-                    return self.read_singly(log, named, from, what).await;
-                }
-                Err(other) => return Err(other),
-            };
-            let Some(last) = page.last() else { break };
-            from = last.cycle.cycle.next();
-            for recorded in &page {
-                if !self.take(recorded, named) {
-                    return Ok(());
-                }
-            }
+    /// Takes a page in: the next one, the empty one at the end, or damage. Nothing after the first finding.
+    async fn take_page(
+        &mut self,
+        log: &dyn EventLog,
+        page: Result<Vec<Recorded>, StoreError>,
+        named: &mut Named,
+    ) -> Result<(), StoreError> {
+        if !self.found.findings.is_empty() {
+            return Ok(());
         }
+        let page = match page {
+            Ok(page) => page,
+            Err(StoreError::Damaged { what }) => {
+                return self.read_singly(log, named, self.from, what).await;
+            }
+            Err(other) => return Err(other),
+        };
+        let Some(last) = page.last() else {
+            return self.end(log).await;
+        };
+        self.from = last.cycle.cycle.next();
+        let _all_hold = page.iter().all(|recorded| self.take(recorded, named));
+        Ok(())
+    }
+
+    /// Looks at what only the whole log shows.
+    async fn end(&mut self, log: &dyn EventLog) -> Result<(), StoreError> {
         if self.found.events == 0 {
             self.stop(None, "it has no events".to_owned());
         }
@@ -227,6 +280,9 @@ impl<'a> Reader<'a> {
             if held < cycle {
                 self.stop(None, format!("it inherits {cycle} cycles, and has {held}"));
             }
+        }
+        if self.in_store {
+            self.check_current();
         }
         Ok(())
     }
@@ -324,17 +380,15 @@ impl<'a> Reader<'a> {
                     ));
                 }
                 self.check_labels("starts with", started.labelled_set)?;
-                if self.run.pool != Some(started.pool) {
-                    self.pool = self
-                        .artifacts
-                        .get(&started.pool)
-                        .ok()
-                        .and_then(|bytes| Listing::read(&bytes));
+                if self.pool.as_ref().is_none_or(|(pool, _)| *pool != started.pool) {
+                    let bytes = self.artifacts.get(&started.pool).ok();
+                    let listing = bytes.and_then(|bytes| Listing::read(&bytes));
+                    self.pool = Some((started.pool, listing));
                 }
             }
             Event::BatchSelected(batch) => {
-                let strange =
-                    |sample: &SampleId| self.pool.as_ref().is_some_and(|pool| !pool.holds(sample));
+                let pool = self.pool.as_ref().and_then(|(_, listing)| listing.as_ref());
+                let strange = |sample: &SampleId| pool.is_some_and(|pool| !pool.holds(sample));
                 if let Some(pick) = batch.picks.iter().find(|pick| strange(&pick.sample)) {
                     return Err(format!(
                         "sample {} was picked, which the cycle's pool does not hold",
@@ -343,8 +397,9 @@ impl<'a> Reader<'a> {
                 }
             }
             Event::Trained(trained) => self.check_labels("trained on", trained.train_set)?,
-            Event::Annotated(_) | Event::Relabelled(_) => self.known = None,
-            Event::RunStarted(_)
+            Event::Annotated(_)
+            | Event::Relabelled(_)
+            | Event::RunStarted(_)
             | Event::KpiChecked(_)
             | Event::ModelSelected(_)
             | Event::CycleEnded(_)
@@ -364,12 +419,22 @@ impl<'a> Reader<'a> {
         if self.run.log_of(event) != recorded.cycle.cycle && self.run.phase != Phase::New {
             return Err(format!("{} stands in the log of another cycle", event.name()));
         }
-        self.run.apply(event).map_err(|illegal| illegal.to_string())
+        self.run.apply(event).map_err(|illegal| illegal.to_string())?;
+        if let Event::Annotated(annotated) = event {
+            self.learn(annotated.labels.iter().map(|said| (&said.sample, said.label)));
+        } else if let Event::Relabelled(relabelled) = event {
+            self.learn(relabelled.labels.iter().map(|said| (&said.sample, said.after)));
+        }
+        Ok(())
+    }
+
+    fn learn<'l>(&mut self, labels: impl Iterator<Item = (&'l SampleId, Label)>) {
+        self.labels.extend(labels);
+        self.known = None;
     }
 
     fn check_labels(&mut self, what: &str, said: Digest) -> Result<(), String> {
-        let labels = || self.run.labels.iter().map(|(sample, known)| (sample, known.label));
-        let known = *self.known.get_or_insert_with(|| labelled_set_digest(labels()));
+        let known = *self.known.get_or_insert_with(|| self.labels.digest());
         if said == known {
             return Ok(());
         }

@@ -64,6 +64,8 @@ impl CliError {
             Self::Start { source, .. } => engine_code(source, 2),
             Self::Engine(error) => engine_code(error, 1),
             Self::Control(ControlError::Engine(error)) => engine_code(error, 2),
+            Self::Control(ControlError::NotWhole { .. }) => 5,
+            Self::Control(ControlError::Copy { .. }) => 1,
             Self::Control(_) => 2,
             Self::InUse { .. } => 4,
             Self::Store(error) | Self::Selftest(SelftestError::Store(error)) => store_code(error),

@@ -1,9 +1,14 @@
 //! Runs as they were: a log, folded up to a point.
 
-use super::{ControlError, find_run, records};
+use super::{ControlError, find_run};
 use crate::audit::replay::{Point, Replay};
 use crate::domain::ids::CycleNumber;
+use crate::domain::state::IllegalEvent;
 use crate::engine::{Engine, EngineError};
+use crate::store::Recorded;
+
+/// How many events are read at a time.
+const PAGE: usize = 4_096;
 
 /// The run that `run` names, without a name the newest, as it was at `to`, without a point as it is.
 pub(super) async fn replayed(
@@ -14,18 +19,21 @@ pub(super) async fn replayed(
     let run = find_run(engine, run).await?;
     let to: Option<Point> = to.map(str::parse).transpose().map_err(ControlError::BadPoint)?;
     let mut replay = Replay::new(run);
-    let last = to.map_or(u32::MAX, |to| to.cycle.0).min(engine.last_cycle(run).await?.0);
     let mut end = None;
-    for cycle in (1..=last).map(CycleNumber) {
-        for recorded in records(engine, run, cycle).await? {
-            if to.is_some_and(|to| !to.reaches(cycle, recorded.revision)) {
-                return Ok(replay);
-            }
-            replay
-                .take(cycle, recorded.revision, &recorded.event)
-                .map_err(|source| EngineError::IllegalLog { run, source })?;
-            end = Some(Point { cycle, revision: Some(recorded.revision) });
+    // Up to a point, cycle by cycle: what is behind it may be damaged.
+    let limit = if to.is_some() { 1 } else { PAGE };
+    let mut page = engine.cycles(run, CycleNumber(1), limit).await?;
+    while let Some(last) = page.last() {
+        let cycle = last.cycle.cycle;
+        end = Some(Point { cycle, revision: Some(last.revision) });
+        // The next page is read while this one is folded.
+        let next = engine.cycles(run, cycle.next(), limit);
+        let (next, folded) = tokio::join!(next, async { fold(&mut replay, &page, to) });
+        folded.map_err(|source| EngineError::IllegalLog { run, source })?;
+        if to.is_some_and(|to| cycle >= to.cycle) {
+            break;
         }
+        page = next?;
     }
     match (to, end) {
         (Some(to), Some(end)) if !is_reached(to, end) => {
@@ -33,6 +41,16 @@ pub(super) async fn replayed(
         }
         (_, _) => Ok(replay),
     }
+}
+
+/// Takes a page in, up to a point.
+fn fold(replay: &mut Replay, page: &[Recorded], to: Option<Point>) -> Result<(), IllegalEvent> {
+    let reached = |recorded: &&Recorded| {
+        to.is_none_or(|to| to.reaches(recorded.cycle.cycle, recorded.revision))
+    };
+    page.iter().take_while(reached).try_for_each(|recorded| {
+        replay.take(recorded.cycle.cycle, recorded.revision, &recorded.event)
+    })
 }
 
 /// Whether a log that ends there has the point.

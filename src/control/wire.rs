@@ -13,6 +13,7 @@ use crate::engine::status::{JobSummary, ModelSummary, RunStatus};
 use crate::store::Recorded;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The longest request that is read; ids and a reason are far shorter.
 pub(super) const REQUEST_BYTES_MAX: u64 = 64 * 1024;
@@ -148,6 +149,11 @@ pub enum Request {
         /// How many by the strategy; as many as then, if nothing is said.
         batch: Option<usize>,
     },
+    /// A verified copy of the state directory.
+    BackUp {
+        /// Where: a folder that is not there yet, or is empty.
+        to: PathBuf,
+    },
     /// How good a run's labels are.
     Labels {
         /// Which run; the newest if none is named.
@@ -224,10 +230,25 @@ pub enum Response {
     Replayed(Snapshot),
     /// To [`Request::Diff`].
     Difference(Difference),
+    /// To [`Request::BackUp`].
+    BackedUp(BackedUp),
     /// To what changes something: what happened.
     Done(String),
     /// It was refused.
     Refused(String),
+}
+
+/// A copy of a state directory that was found whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How many events it holds.
+    pub events: u64,
+    /// Of how many runs.
+    pub runs: u64,
+    /// How many artifacts these name.
+    pub artifacts: u64,
 }
 
 /// A record as `gleaner log --json` prints it.

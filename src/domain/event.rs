@@ -17,6 +17,7 @@ use super::digest::Digest;
 use super::ids::{CycleNumber, SampleId};
 use super::kpi::{Basis, Interval, Verdict};
 use super::label::Label;
+use super::labelled_set::LabelledSet;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -523,14 +524,9 @@ pub enum EndReason {
 /// The digest of a set of labels: SHA-256 over `length of id || id || label` in the order of ids, integers big-endian.
 #[must_use]
 pub fn labelled_set_digest<'a>(labels: impl IntoIterator<Item = (&'a SampleId, Label)>) -> Digest {
-    let sorted: BTreeMap<&SampleId, Label> = labels.into_iter().collect();
-    let mut bytes = Vec::with_capacity(sorted.len().saturating_mul(24));
-    for (sample, label) in sorted {
-        bytes.extend_from_slice(&(sample.as_str().len() as u64).to_be_bytes());
-        bytes.extend_from_slice(sample.as_str().as_bytes());
-        label.write(&mut bytes);
-    }
-    Digest::of(&bytes)
+    let mut set = LabelledSet::default();
+    set.extend(labels);
+    set.digest()
 }
 
 /// Folds the meaning of a run's events into one digest, so that two runs can be compared by one line.

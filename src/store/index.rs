@@ -3,13 +3,17 @@
 //! Opening reads every chunk once and checks whatever can be checked without decoding events: checksums, the chain, and
 //! that positions and revisions have no gaps. It takes about 0.2 s for 100,000 events; 16 bytes for each stay in memory.
 
-use super::codec::{self, Skimmed};
+use super::codec::{self, CodecError, Skimmed};
 use super::ledger::{Source, bad_key, before, damaged};
 use super::writes::{Appended, ChunkNumber, Place, records};
 use super::{Head, StoreError, keys};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, Position, Revision};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
+
+/// How many chunks are read at a time at opening: 4 MiB at most, a millisecond or two for each core.
+const CHUNKS_AT_ONCE: usize = 1024;
 
 /// One cycle's log.
 #[derive(Debug, Default, Clone)]
@@ -61,35 +65,56 @@ impl Index {
             };
             Ok(())
         })?;
+        let mut waiting: Vec<(ChunkNumber, Vec<u8>)> = Vec::new();
         source.scan(keys::CHUNKS, &mut |key, chunk| {
             let Some(found) = keys::chunk_number(key) else { return Err(bad_key(key)) };
             // A place without a chunk: one that is yet to come.
             if chunk.is_empty() {
                 return Ok(());
             }
-            index.skip(&gaps);
-            let number = index.chunks;
-            if found != number {
-                let first = index.position.next();
+            waiting.push((found, chunk.to_vec()));
+            if waiting.len() < CHUNKS_AT_ONCE {
+                return Ok(());
+            }
+            index.take(&std::mem::take(&mut waiting), &gaps)
+        })?;
+        index.take(&waiting, &gaps)?;
+        index.skip(&gaps);
+        Ok(index)
+    }
+
+    /// Takes chunks in, in their order; all cores read them.
+    fn take(
+        &mut self,
+        chunks: &[(ChunkNumber, Vec<u8>)],
+        gaps: &BTreeMap<Position, Position>,
+    ) -> Result<(), StoreError> {
+        let skim = |chunk: &[u8]| -> Vec<Result<Skimmed, CodecError>> {
+            records(chunk).map(|bytes| bytes.and_then(codec::skim_record)).collect()
+        };
+        let skimmed: Vec<_> = chunks.par_iter().map(|(_, chunk)| skim(chunk)).collect();
+        for ((found, _), records) in chunks.iter().zip(skimmed) {
+            self.skip(gaps);
+            let number = self.chunks;
+            if *found != number {
+                let first = self.position.next();
                 let what = format!("events from position {first} on are missing");
                 return Err(StoreError::Damaged { what });
             }
-            index.chunks = number.after(1);
-            for (slot, bytes) in (0..).zip(records(chunk)) {
-                let skimmed = bytes.and_then(codec::skim_record).map_err(|error| {
-                    damaged(&format!("the event at position {}", index.position.next()))(error)
+            self.chunks = number.after(1);
+            for (slot, skimmed) in (0..).zip(records) {
+                let skimmed = skimmed.map_err(|error| {
+                    damaged(&format!("the event at position {}", self.position.next()))(error)
                 })?;
-                index.check(&skimmed)?;
-                index.extend([Appended {
+                self.check(&skimmed)?;
+                self.extend([Appended {
                     cycle: skimmed.cycle,
                     place: Place { chunk: number, slot },
                     hash: skimmed.hash,
                 }]);
             }
-            Ok(())
-        })?;
-        index.skip(&gaps);
-        Ok(index)
+        }
+        Ok(())
     }
 
     /// Goes on behind the gap that begins here, if one does: positions whose events a repair could not save.

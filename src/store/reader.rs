@@ -14,6 +14,9 @@ use rayon::prelude::*;
 /// How many chunks one thread reads at least: fewer are read faster than shared out.
 const CHUNKS_PER_THREAD: usize = 16;
 
+/// How many cycles one thread reads at least; each has a chunk or more.
+const CYCLES_PER_THREAD: usize = 4;
+
 /// The records of a stretch from revision `from` on, each verified. Long stretches are read by all cores.
 ///
 /// # Errors
@@ -145,7 +148,7 @@ fn misfit(cycle: CycleId, revision: Revision, what: &str) -> StoreError {
 }
 
 /// The whole logs of a run's cycles from `from` on, until at least `limit` records are there. `stretch` finds where a
-/// cycle's records lie.
+/// cycle's records lie. Read by all cores; what does not fit in the first of them is told, whoever finds it.
 ///
 /// # Errors
 /// As [`read`].
@@ -156,12 +159,23 @@ pub(super) fn read_cycles(
     from: CycleNumber,
     limit: usize,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let mut records = Vec::new();
+    let mut stretches = Vec::new();
     let mut cycle = CycleId { run, cycle: from };
-    while records.len() < limit {
+    let mut count = 0;
+    while count < limit {
         let Some(stretch) = stretch(cycle) else { break };
-        records.append(&mut read(source, cycle, Revision(0), &stretch)?);
+        count = count.saturating_add(stretch.places.len());
+        stretches.push((cycle, stretch));
         cycle.cycle = cycle.cycle.next();
+    }
+    let read: Vec<Result<Vec<Recorded>, StoreError>> = stretches
+        .par_iter()
+        .with_min_len(CYCLES_PER_THREAD)
+        .map(|(cycle, stretch)| read(source, *cycle, Revision(0), stretch))
+        .collect();
+    let mut records = Vec::with_capacity(count);
+    for cycle in read {
+        records.append(&mut cycle?);
     }
     Ok(records)
 }

@@ -7,12 +7,14 @@
 //! | what makes a sled database durable, and its damage an error? | `disk` |
 //! | who writes, and how are commits grouped? | `writer` |
 //! | how is it read without writing to it? | `copy` |
+//! | how is it copied while it is written to? | `backup` |
 //! | what can be saved of a damaged one? | [`repair`], `store/salvage.rs` |
 //!
 //! The rules about commits and jobs are not here but in `store/ledger.rs`, shared with the other backends.
 //!
 //! A state directory holds `log/` (sled), `artifacts/`, `lock`, `format` and `acknowledged`.
 
+mod backup;
 mod copy;
 mod disk;
 pub(super) mod marks;
@@ -242,6 +244,10 @@ impl Store for SledStore {
             }
             self.writer.ask(move |ledger, writes| ledger.commit(prepared, writes)).await
         })
+    }
+
+    fn back_up<'a>(&'a self, to: &'a Path) -> Answer<'a, ()> {
+        Box::pin(self.back_up_to(to.to_path_buf()))
     }
 
     fn epoch(&self) -> Epoch {

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Kills that one campaign survives before the next one begins.
 const KILLS_PER_CAMPAIGN: usize = 10;
 
-fn gleaner(state: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn gleaner(state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gleaner"));
     command.arg("--state").arg(state).args(arguments).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -18,7 +18,7 @@ fn gleaner(state: &Path, arguments: &[&str]) -> Command {
 }
 
 /// A run of a workflow with other values for its keys.
-fn run(state: &Path, file: &Path, set: &[&str]) -> Command {
+pub(crate) fn run(state: &Path, file: &Path, set: &[&str]) -> Command {
     let mut command = gleaner(state, &["run"]);
     command.arg(file);
     for set in set {
@@ -27,7 +27,7 @@ fn run(state: &Path, file: &Path, set: &[&str]) -> Command {
     command
 }
 
-fn status(state: &Path) -> Option<serde_json::Value> {
+pub(crate) fn status(state: &Path) -> Option<serde_json::Value> {
     let output = gleaner(state, &["status", "--json"]).stdout(Stdio::piped()).output().unwrap();
     output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }

@@ -10,6 +10,7 @@
 
 mod architecture;
 mod backbone;
+mod backup;
 mod bad_input;
 mod beside_the_kpi;
 mod bundle;

@@ -25,7 +25,7 @@ pub(crate) fn folder() -> TempDir {
 }
 
 /// The log of a small run, and its artifacts in `state`.
-async fn records(state: &Path) -> Vec<Recorded> {
+pub(crate) async fn records(state: &Path) -> Vec<Recorded> {
     let set = [
         ("stop.max_cycles", "2"),
         ("stop.kpi", "false"),

@@ -19,7 +19,7 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// The database, its artifacts and its lock.
@@ -33,6 +33,8 @@ pub(super) struct Disk {
     barriers: AtomicU64,
     // How many chunks there are places for. Only whoever writes reads or changes it.
     places: AtomicU64,
+    // Held while a step is written: who has it sees the database between two steps.
+    writing: Mutex<()>,
     // What readers may see: what is durable. A std lock, held for microseconds and never across an await.
     published: RwLock<Index>,
     poison: OnceLock<String>,
@@ -162,6 +164,7 @@ impl Disk {
             artifacts,
             barriers: AtomicU64::new(0),
             places: AtomicU64::new(places),
+            writing: Mutex::new(()),
             published: RwLock::new(Index::default()),
             poison: OnceLock::new(),
             faults,
@@ -177,6 +180,7 @@ impl Disk {
     /// Writes in one atomic step, and lets readers see it once it is durable. What nobody synced could be gone after a
     /// power cut, so nobody sees it before.
     pub(super) fn write(&self, writes: Writes) -> Result<(), StoreError> {
+        let _step = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = writes.bytes();
         let next = self.published().chunks();
         let Finished { writes, appended, chunks } = writes.finish(next);
@@ -196,13 +200,31 @@ impl Disk {
         Ok(())
     }
 
+    /// Everything but chunks, and how many chunks there are, as of one instant: chunks are never changed, so these can be read
+    /// afterwards.
+    pub(super) fn beside_chunks(&self) -> Result<(Writes, ChunkNumber), StoreError> {
+        let _between_steps = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Writes::default();
+        for prefix in [keys::EPOCH, keys::GAPS, keys::JOBS, keys::PAUSED, keys::TOKEN] {
+            self.scan(prefix, &mut |key, value| {
+                found.put(key.to_vec(), value.to_vec());
+                Ok(())
+            })?;
+        }
+        Ok((found, self.published().chunks()))
+    }
+
     /// Makes sure that there are places for the chunks from `next` up to `end`, and for some more.
     ///
     /// sled splits a page of 17 values into two and writes both halves anew, so that keys in order had each chunk written
     /// 3.4 times. A place is an empty value under a chunk's number to come. Pages are split while they hold places, which
     /// costs next to nothing, and a chunk that takes its place splits none: it is written 1.08 times. Places need not be
     /// durable, nor are they missed.
-    fn make_places(&self, next: ChunkNumber, end: ChunkNumber) -> Result<(), StoreError> {
+    pub(super) fn make_places(
+        &self,
+        next: ChunkNumber,
+        end: ChunkNumber,
+    ) -> Result<(), StoreError> {
         let places = self.places.load(Ordering::Relaxed);
         if places >= end.after(PAGE_VALUES).0 {
             return Ok(());
