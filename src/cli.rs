@@ -22,6 +22,7 @@ mod models;
 mod output;
 mod repair;
 mod replay;
+mod report;
 mod run;
 mod runtime;
 mod screen;
@@ -193,6 +194,8 @@ enum Command {
         /// The run [default: the newest].
         run: Option<String>,
     },
+    /// Write a run as one page that needs no network: curve, checks, batches, models, picks, and whether its record holds.
+    Report(report::Arguments),
     /// Hold every event, pick, label and file against each other; write nothing.
     Verify {
         /// The run, or the beginning of its id [default: all].
@@ -457,6 +460,7 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             let request = Request::WhatIf { run, cycle: *cycle, strategy, batch: *batch };
             selection::what_if(cli, output, request).await
         }
+        Command::Report(arguments) => report::report(cli, output, arguments).await,
         Command::Verify { run } => verify::verify(cli, output, run.as_deref()).await,
         Command::Key { action } => checkpoint::key(output, action),
         Command::Checkpoint { action } => checkpoint::checkpoint(cli, output, action).await,

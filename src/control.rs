@@ -5,6 +5,7 @@
 //! line each way (`control/wire.rs`); [`ask`] is the other end. Only the owner of the state directory may connect.
 
 mod replay;
+mod report;
 mod selection;
 mod wire;
 
@@ -15,6 +16,7 @@ use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Recorded, StoreError};
 use replay::{parts, replayed};
+use report::reported;
 use selection::{explained, reselected, what_else};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -240,6 +242,9 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
         Request::WhatIf { run, cycle, strategy, batch } => {
             let run = run.as_deref();
             Ok(Response::WhatIf(what_else(engine, run, cycle, &strategy, batch).await?))
+        }
+        Request::Report { run, picks } => {
+            Ok(Response::Report(reported(engine, run.as_deref(), picks).await?))
         }
         Request::Labels { run } => {
             let run = find_run(engine, run.as_deref()).await?;

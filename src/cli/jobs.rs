@@ -53,6 +53,7 @@ pub(super) async fn jobs(
         | Response::Explained(_)
         | Response::Reselected(_)
         | Response::WhatIf(_)
+        | Response::Report(_)
         | Response::Replayed(_)
         | Response::Difference(_)
         | Response::Refused(_) => {}

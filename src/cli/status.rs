@@ -34,6 +34,7 @@ pub(super) async fn status(
         | Response::Explained(_)
         | Response::Reselected(_)
         | Response::WhatIf(_)
+        | Response::Report(_)
         | Response::Replayed(_)
         | Response::Difference(_)
         | Response::Done(_)
@@ -44,7 +45,7 @@ pub(super) async fn status(
 
 fn one_line(run: &RunStatus) -> String {
     let state = match (run.state, run.ended) {
-        (_, Some(reason)) => end_reason(reason).to_owned(),
+        (_, Some(reason)) => end_reason(reason),
         (RunState::Failed, None) => "failed".to_owned(),
         (RunState::Paused, None) => "paused".to_owned(),
         (RunState::Active | RunState::Ended, None) => run.phase.clone(),

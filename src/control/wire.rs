@@ -3,6 +3,7 @@
 //! Pure: bytes in, values out. The bytes may be anything.
 
 use crate::audit::replay::{Difference, Snapshot};
+use crate::audit::report::value::Report;
 use crate::audit::selection::{Explanation, Reselected, WhatIf};
 use crate::domain::event::Event;
 use crate::engine::label_report::LabelReport;
@@ -129,6 +130,13 @@ pub enum Request {
         /// How many by the strategy; as many as then, if nothing is said.
         batch: Option<usize>,
     },
+    /// A run as a report.
+    Report {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// How many picks it shows, the newest.
+        picks: usize,
+    },
     /// How good a run's labels are.
     Labels {
         /// Which run; the newest if none is named.
@@ -197,6 +205,8 @@ pub enum Response {
     Reselected(Reselected),
     /// To [`Request::WhatIf`].
     WhatIf(WhatIf),
+    /// To [`Request::Report`].
+    Report(Report),
     /// To [`Request::Replay`].
     Replayed(Snapshot),
     /// To [`Request::Diff`].

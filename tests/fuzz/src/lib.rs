@@ -12,7 +12,11 @@ mod sources {
     pub mod artifacts;
     pub mod audit {
         pub mod replay;
+        pub mod report {
+            pub mod value;
+        }
         pub mod selection;
+        pub mod verify;
     }
     pub mod control {
         #[path = "../../tests/fuzz/src/wire_laws.rs"]
