@@ -7,6 +7,7 @@
 //! | [`futures`] | what each cycle of two runs bought, cost and brought |
 //! | [`selection`] | the same batch again, another strategy's batch |
 //! | [`inferred`] | the same batch with its model run again |
+//! | [`report`] | a run as one page: curve, checks, models, picks and why |
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
 //! | [`merkle`] | proofs that a record is in a log, and that a log only grew: roots, which need no log to check |
 //! | [`checkpoint`] | how long a log was and its root, signed: what shows that its end was cut off, if it is kept elsewhere |
@@ -19,7 +20,7 @@
 //! A chain of hashes shows that a record in the middle changed. It does not show that the end was cut off: what is left is a
 //! whole chain. A signed root that is kept elsewhere does.
 //!
-//! **Not here yet:** exports, the report, retention. All but [`verify`], [`bundle`] and [`key::file`] is bytes and
+//! **Not here yet:** exports, retention. All but [`verify`], [`bundle`] and [`key::file`] is bytes and
 //! values in, bytes and values out.
 
 mod base64;
@@ -34,6 +35,7 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod replay;
+pub mod report;
 pub mod selection;
 pub mod tree;
 pub mod verify;

@@ -27,6 +27,7 @@ mod models;
 mod output;
 mod repair;
 mod replay;
+mod report;
 mod run;
 mod runtime;
 mod screen;
@@ -225,6 +226,8 @@ enum Command {
         /// The run [default: the newest].
         run: Option<String>,
     },
+    /// Write a run as one page that needs no network: curve, checks, batches, models, picks, and whether its record holds.
+    Report(report::Arguments),
     /// Hold every event, pick, label and file against each other; write nothing.
     Verify {
         /// The run, or the beginning of its id [default: all]; or a bundle's file, which needs no state directory.
@@ -585,6 +588,7 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             };
             bundle::bundle(cli, output, file, &wanted).await
         }
+        Command::Report(arguments) => report::report(cli, output, arguments).await,
         Command::Key { action } => checkpoint::key(output, action),
         Command::Checkpoint { action } => checkpoint::checkpoint(cli, output, action).await,
         Command::Simulate(arguments) => simulate::simulate(output, arguments).await,

@@ -7,6 +7,7 @@
 
 pub mod backup;
 mod replay;
+mod report;
 mod selection;
 mod wire;
 
@@ -18,6 +19,7 @@ use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Recorded, StoreError};
 use replay::{parts, replayed};
+use report::reported;
 use selection::{explained, explained_batch, reinferred, reselected, what_else};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -280,6 +282,9 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
             Ok(Response::WhatIf(what_else(engine, run, cycle, &strategy, batch).await?))
         }
         Request::BackUp { to } => Ok(Response::BackedUp(backup::back_up(engine, &to).await?)),
+        Request::Report { run, picks } => {
+            Ok(Response::Report(reported(engine, run.as_deref(), picks).await?))
+        }
         Request::Labels { run } => {
             let run = find_run(engine, run.as_deref()).await?;
             Ok(Response::Labels(engine.labels(run).await?))

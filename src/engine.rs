@@ -49,13 +49,13 @@ use crate::domain::decide::decide;
 use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
 use crate::domain::event::{CycleCancelled, Pinned, RunStarted};
-use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId};
+use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId, SampleId};
 use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
 use crate::domain::state::{Phase, Run};
 use crate::domain::time::Timestamp;
 use crate::inference::InstallPolicy;
-use crate::pool::Pool;
-use crate::store::{Commit, LeaseRequest, NewEvent, Recorded, Settle, Store};
+use crate::pool::{Pool, PoolError, Shown};
+use crate::store::{Commit, EventLog, LeaseRequest, NewEvent, Recorded, Settle, Store};
 pub use builder::EngineBuilder;
 use clock::Clock;
 pub use error::EngineError;
@@ -331,6 +331,41 @@ impl Engine {
         let live = self.inner.live(run).await?;
         let live = live.lock().await;
         Ok(Arc::clone(&live.definition))
+    }
+
+    /// What samples of a run look like to people, in the order given; `None` for one that its pool does not hold.
+    ///
+    /// The pool of a run at work is there already, that of another is loaded for it.
+    ///
+    /// # Errors
+    /// [`EngineError::Pool`] if the pool cannot be read, or holds no longer what the run worked with.
+    pub async fn shown(
+        &self,
+        run: RunId,
+        samples: Vec<SampleId>,
+    ) -> Result<Vec<Option<Shown>>, EngineError> {
+        let live = self.inner.live(run).await?;
+        let live = live.lock().await.clone();
+        let kept = lock(&self.inner.pools).get(&run).map(Arc::clone);
+        let artifacts = self.inner.artifacts.clone();
+        blocking(move || {
+            let pool = match kept {
+                Some(pool) => pool,
+                None => Arc::new(Pool::load(&live.definition.pool, &live.folder)?),
+            };
+            if let Some(known) = live.run.pool.filter(|known| *known != pool.version()) {
+                pool.members(&artifacts.get(&known)?)?;
+            }
+            let shown = |sample| pool.index_of(sample).map(|row| pool.shown(row)).transpose();
+            Ok(samples.iter().map(shown).collect::<Result<_, PoolError>>()?)
+        })
+        .await
+    }
+
+    /// What happened in every run.
+    #[must_use]
+    pub fn event_log(&self) -> &dyn EventLog {
+        &*self.inner.store
     }
 
     /// Where models, scores and workflows are.

@@ -62,6 +62,7 @@
 //! | production models in an MLflow registry | [`mlflow`] |
 //! | whether the record is whole, and what it proves | [`audit`] |
 //! | strategies side by side on a labelled pool | [`simulate`] |
+//! | learning curves as pictures | [`chart`] |
 //! | whether this disk keeps what is acknowledged | [`selftest`] |
 //! | the command line, and the second terminal | [`cli`], [`control`] |
 //!
@@ -71,6 +72,7 @@
 pub mod annotation;
 pub mod artifacts;
 pub mod audit;
+pub mod chart;
 pub mod cli;
 pub mod control;
 pub mod data_selector;

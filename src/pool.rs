@@ -17,6 +17,7 @@
 //! | labels that are sets of classes, values, masks | `pool/targets.rs` |
 //! | samples with the same bytes | `pool/duplicates.rs`: 16 bytes a sample while the pool is opened |
 //! | training, validation, test | `pool/split.rs` |
+//! | how a sample looks to people | `pool/shown.rs` |
 //!
 //! A pool's file must not be written to while a run uses it, but may be replaced by another: write a new file and rename
 //! it. The run goes on with what it opened until its next cycle, which looks at what there is then.
@@ -39,6 +40,7 @@ mod parquet;
 #[cfg(feature = "images")]
 mod picture;
 mod predictions;
+mod shown;
 mod source;
 mod split;
 mod stamp;
@@ -47,6 +49,7 @@ mod text;
 
 pub use error::PoolError;
 pub use manifest::Listing;
+pub use shown::Shown;
 pub use source::Skipped;
 pub use split::Split;
 
@@ -342,6 +345,17 @@ impl Pool {
     /// [`PoolError::Rows`] if a file cannot be read, has changed, or has no such row.
     pub fn gather(&self, rows: &[usize]) -> Result<Matrix, PoolError> {
         Ok(source::gather(&*self.features, rows)?)
+    }
+
+    /// What a row looks like to people: a small picture, the beginning of its text, or its first numbers.
+    ///
+    /// # Errors
+    /// [`PoolError::Rows`] if a file cannot be read, has changed, or has no such row.
+    pub fn shown(&self, row: usize) -> Result<Shown, PoolError> {
+        match self.features.shown(row)? {
+            Some(shown) => Ok(shown),
+            None => Shown::row(self.gather(&[row])?.data(), &self.shape),
+        }
     }
 
     /// Class probabilities for every row, where the workflow names a file with them.

@@ -8,17 +8,12 @@
 //! | what is compared, and can it be? | `plan` |
 //! | one strategy, one seed | `campaign` |
 //! | means, standard errors, areas, the paired comparison | [`summary`] |
-//! | the picture as plain shapes | `chart` |
-//! | the picture as SVG, as PNG | `svg`, `raster` |
-//! | the files | `report` |
+//! | the files, with the picture that [`chart`](crate::chart) draws | `report` |
 
 mod campaign;
-mod chart;
 mod plan;
-mod raster;
 mod report;
 pub mod summary;
-mod svg;
 
 pub use campaign::{How, run};
 pub use plan::{Plan, Request, plan, split_strategies};

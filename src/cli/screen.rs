@@ -223,7 +223,7 @@ pub(super) fn summary(
 ) -> String {
     let mut lines = Vec::new();
     let end = match (status.state, status.ended) {
-        (_, Some(reason)) => end_reason(reason).to_owned(),
+        (_, Some(reason)) => end_reason(reason),
         (RunState::Failed, None) => "failed".to_owned(),
         (RunState::Paused, None) => "paused; `gleaner resume` goes on".to_owned(),
         (RunState::Active | RunState::Ended, None) => {
@@ -333,17 +333,6 @@ fn saved(savings: &Savings) -> String {
 }
 
 /// Why a run ended, in words.
-pub(super) const fn end_reason(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::KpiMet => "ended: the target is reached",
-        EndReason::MaxCycles => "ended: stop.max_cycles is reached",
-        EndReason::MaxLabels => "ended: stop.max_labels is reached",
-        EndReason::PoolExhausted => "ended: every sample of the pool is labelled",
-        EndReason::Cancelled => "ended: cancelled",
-        EndReason::MaxHours => "ended: stop.max_hours of annotation are spent",
-        EndReason::Deadline => "ended: stop.deadline has passed",
-        EndReason::Plateau => "ended: stop.plateau cycles brought nothing better",
-        EndReason::Stable => "ended: predictions hardly change any more (stop.stable)",
-        EndReason::MaxCost => "ended: answers have cost stop.max_cost",
-    }
+pub(super) fn end_reason(reason: EndReason) -> String {
+    format!("ended: {}", reason.why())
 }

@@ -33,7 +33,7 @@ pub(super) async fn status(
 
 fn one_line(run: &RunStatus) -> String {
     let state = match (run.state, run.ended) {
-        (_, Some(reason)) => end_reason(reason).to_owned(),
+        (_, Some(reason)) => end_reason(reason),
         (RunState::Failed, None) => "failed".to_owned(),
         (RunState::Paused, None) => "paused".to_owned(),
         (RunState::Active | RunState::Ended, None) => run.phase.clone(),

@@ -5,6 +5,7 @@
 use crate::audit::explanation::{BatchExplanation, Explanation};
 use crate::audit::inferred::Inferred;
 use crate::audit::replay::{Difference, Snapshot};
+use crate::audit::report::value::Report;
 use crate::audit::selection::{Reselected, WhatIf};
 use crate::domain::definition::ProviderChoice;
 use crate::domain::event::Event;
@@ -154,6 +155,13 @@ pub enum Request {
         /// Where: a folder that is not there yet, or is empty.
         to: PathBuf,
     },
+    /// A run as a report.
+    Report {
+        /// Which run; the newest if none is named.
+        run: Option<String>,
+        /// How many picks it shows, the newest.
+        picks: usize,
+    },
     /// How good a run's labels are.
     Labels {
         /// Which run; the newest if none is named.
@@ -226,6 +234,8 @@ pub enum Response {
     Inferred(Inferred),
     /// To [`Request::WhatIf`].
     WhatIf(WhatIf),
+    /// To [`Request::Report`].
+    Report(Report),
     /// To [`Request::Replay`].
     Replayed(Snapshot),
     /// To [`Request::Diff`].

@@ -521,6 +521,25 @@ pub enum EndReason {
     MaxCost,
 }
 
+impl EndReason {
+    /// Why, in words.
+    #[must_use]
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::KpiMet => "the target is reached",
+            Self::MaxCycles => "stop.max_cycles is reached",
+            Self::MaxLabels => "stop.max_labels is reached",
+            Self::PoolExhausted => "every sample of the pool is labelled",
+            Self::Cancelled => "cancelled",
+            Self::MaxHours => "stop.max_hours of annotation are spent",
+            Self::Deadline => "stop.deadline has passed",
+            Self::Plateau => "stop.plateau cycles brought nothing better",
+            Self::Stable => "predictions hardly change any more (stop.stable)",
+            Self::MaxCost => "answers have cost stop.max_cost",
+        }
+    }
+}
+
 /// The digest of a set of labels: SHA-256 over `length of id || id || label` in the order of ids, integers big-endian.
 #[must_use]
 pub fn labelled_set_digest<'a>(labels: impl IntoIterator<Item = (&'a SampleId, Label)>) -> Digest {

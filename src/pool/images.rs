@@ -10,6 +10,7 @@ use super::folder::{self, Entry};
 use super::ids::Ids;
 use super::labels::{ClassList, Labels};
 use super::picture::{self, Picture};
+use super::shown::Shown;
 use super::source::{Raw, Skipped, Source, cut};
 use crate::domain::definition::{ImageChannels, ImageLayout, PoolSpec};
 use crate::domain::digest::Digest;
@@ -106,6 +107,25 @@ struct Images {
     recipe: Recipe,
 }
 
+impl Images {
+    /// The image of a row as it is in its file, which must be the one that was opened.
+    fn picture(&self, row: usize) -> Result<Picture, RowsError> {
+        let name = self.names.get(row).map_or("", SampleId::as_str);
+        let path = self.folder.join(name);
+        let failed = |reason: String| RowsError {
+            what: path.display().to_string(),
+            first: row,
+            end: row + 1,
+            reason,
+        };
+        let bytes = bytes(&path).map_err(failed)?;
+        if self.digests.get(row) != Some(&Digest::of(&bytes)) {
+            return Err(failed("it is another image than when the pool was opened".to_owned()));
+        }
+        picture::decode(&bytes, self.recipe.channels).map_err(failed)
+    }
+}
+
 impl Rows for Images {
     fn rows(&self) -> usize {
         self.names.len()
@@ -118,19 +138,7 @@ impl Rows for Images {
     fn read(&self, range: Range<usize>) -> Result<Cow<'_, [f32]>, RowsError> {
         let range = cut(range, self.names.len());
         let one = |row: usize| {
-            let name = self.names.get(row).map_or("", SampleId::as_str);
-            let path = self.folder.join(name);
-            let failed = |reason: String| RowsError {
-                what: path.display().to_string(),
-                first: row,
-                end: row + 1,
-                reason,
-            };
-            let bytes = bytes(&path).map_err(failed)?;
-            if self.digests.get(row) != Some(&Digest::of(&bytes)) {
-                return Err(failed("it is another image than when the pool was opened".to_owned()));
-            }
-            let picture = picture::decode(&bytes, self.recipe.channels).map_err(failed)?;
+            let picture = self.picture(row)?;
             let mut values = Vec::with_capacity(Rows::cols(self));
             self.recipe.cook(&picture, &mut values);
             Ok(values)
@@ -147,6 +155,10 @@ impl Source for Images {
 
     fn content(&self, row: usize) -> Option<Digest> {
         self.digests.get(row).copied()
+    }
+
+    fn shown(&self, row: usize) -> Result<Option<Shown>, RowsError> {
+        self.picture(row)?.small().map(Some)
     }
 }
 

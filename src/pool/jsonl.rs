@@ -5,6 +5,7 @@
 
 use super::labels::{ClassList, Labels};
 use super::metadata::{self, Extras};
+use super::shown::Shown;
 use super::source::{InFile, Raw, Skipped, Source, Steady, cut, scaled};
 use super::{PoolError, text};
 use crate::domain::definition::PoolSpec;
@@ -102,6 +103,17 @@ impl Rows for Lines {
 impl Source for Lines {
     fn reorder(&mut self, order: &[usize]) {
         self.places = order.iter().filter_map(|&row| self.places.get(row).copied()).collect();
+    }
+
+    fn shown(&self, row: usize) -> Result<Option<Shown>, RowsError> {
+        let Field::Text(name, _) = &self.field else { return Ok(None) };
+        let Some(&(start, length)) = self.places.get(row) else { return Ok(None) };
+        let mut line = vec![0; length as usize];
+        let read = self.file.read_at(&mut line, start).map_err(|error| error.to_string());
+        let object = read
+            .and_then(|()| object(&line))
+            .map_err(|error| self.file.failed(row..row + 1, error))?;
+        Ok(object.get(name).and_then(Value::as_str).map(Shown::text))
     }
 }
 

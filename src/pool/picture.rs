@@ -1,5 +1,7 @@
 //! From the bytes of a PNG or JPEG file to pixels of the size that is wanted.
 
+use super::shown::{self, Shown};
+use crate::domain::rows::RowsError;
 use std::io::Cursor;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -106,6 +108,19 @@ impl Picture {
             pixels.flat_map(colour).collect()
         };
         Self { channels: wanted, bytes, ..self }
+    }
+
+    /// The same in little, for people.
+    pub(super) fn small(&self) -> Result<Shown, RowsError> {
+        let (height, width) = shown::fitted(self.height, self.width);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "means of bytes are between 0 and 255"
+        )]
+        let byte = |value: f32| value.round() as u8;
+        let bytes: Vec<u8> = self.resized(height, width).into_iter().map(byte).collect();
+        Shown::picture(height, width, &bytes)
     }
 
     /// Every value from 0 to 255, `height` by `width`.

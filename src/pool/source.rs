@@ -4,6 +4,7 @@ use super::PoolError;
 use super::ids::{self, Ids};
 use super::labels::{ClassList, Labels};
 use super::metadata::Extras;
+use super::shown::Shown;
 use super::targets::Targets;
 use crate::domain::definition::{Broken, PoolSpec};
 use crate::domain::digest::Digest;
@@ -26,6 +27,11 @@ pub(super) trait Source: Rows + Send + Sync {
     /// The digest of what a row was made of; `None`: of its features.
     fn content(&self, _row: usize) -> Option<Digest> {
         None
+    }
+
+    /// What a row looks like to people, where that is another thing than its features.
+    fn shown(&self, _row: usize) -> Result<Option<Shown>, RowsError> {
+        Ok(None)
     }
 }
 

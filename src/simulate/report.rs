@@ -1,7 +1,8 @@
 //! The files of a comparison: every measurement, the summary, the picture twice.
 
-use super::summary::Summary;
-use super::{Curve, SimulateError, chart, plan, raster, svg};
+use super::summary::{StrategySummary, Summary};
+use super::{Curve, SimulateError, plan};
+use crate::chart::{self, Chart, Frame, raster, svg};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ impl Out {
         summary: &Summary,
         curves: &[Curve],
     ) -> Result<Vec<PathBuf>, SimulateError> {
-        let picture = chart::draw(summary);
+        let picture = chart::draw(&chart(summary), Frame::FILE);
         let json = serde_json::to_vec_pretty(summary).map_err(io::Error::from);
         let png = raster::write(&picture).map_err(io::Error::other);
         let files = [
@@ -48,6 +49,29 @@ impl Out {
             }
         };
         files.into_iter().map(write).collect()
+    }
+}
+
+/// Mean curves with bands of one standard error.
+fn chart(summary: &Summary) -> Chart {
+    let measured = format!("{}: {} on the test split", summary.workflow, summary.metric);
+    let title = match summary.seeds.len() {
+        1 => format!("{measured}, one seed"),
+        seeds => format!("{measured}, mean of {seeds} seeds, bands of one standard error"),
+    };
+    let curve = |one: &StrategySummary| {
+        let points = one.curve.iter().map(|point| {
+            let (value, error) = (point.value.mean, point.value.standard_error);
+            let range = error.map(|error| (value - error, value + error));
+            chart::Point { labels: point.labels as f64, value, range }
+        });
+        chart::Curve { name: one.strategy.clone(), points: points.collect() }
+    };
+    Chart {
+        title,
+        is_share: summary.metric.most().is_some(),
+        target: Some(summary.target),
+        curves: summary.strategies.iter().map(curve).collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("lib", &[]),
     ("main", &[]), // `gleaner::...` only
     (
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "annotation",
             "artifacts",
             "audit",
+            "chart",
             "control",
             "data_selector",
             "domain",
@@ -35,12 +36,13 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "workflow",
         ],
     ),
-    ("audit", &["artifacts", "data_selector", "domain", "pool", "store"]),
+    ("audit", &["artifacts", "chart", "data_selector", "domain", "pool", "store"]),
     ("selftest", &["engine", "workflow", "store", "artifacts", "faults", "domain"]),
     (
         "simulate",
         &[
             "artifacts",
+            "chart",
             "data_selector",
             "domain",
             "engine",
@@ -71,6 +73,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("store", &["artifacts", "domain", "faults"]),
     ("artifacts", &["domain", "faults"]),
     ("faults", &[]),
+    ("chart", &[]),
     ("program", &[]),
     ("pool", &["domain", "metrics"]),
     ("inference", &["domain", "metrics"]),
@@ -109,8 +112,11 @@ const LIBRARIES: [(&str, &[&str]); 17] = [
     ("tract_onnx", &["src/inference/tract.rs"]),
     ("rusqlite", &["src/data_selector/database.rs"]),
     ("clap", &["src/cli.rs", "src/cli/"]),
-    ("png", &["src/simulate/raster.rs", "src/pool/picture.rs", "src/pool/tests/"]),
-    ("noto_sans_mono_bitmap", &["src/simulate/raster.rs"]),
+    (
+        "png",
+        &["src/chart/raster.rs", "src/pool/picture.rs", "src/pool/shown.rs", "src/pool/tests/"],
+    ),
+    ("noto_sans_mono_bitmap", &["src/chart/raster.rs"]),
 ];
 
 /// Over this, a second concept is hiding.

@@ -49,10 +49,21 @@ fn kill_after(mut child: Child, delay: Duration) -> bool {
 /// Kills runs at random instants within `longest` until there were `most` kills, and resumes each: every run ends as the
 /// smooth one.
 fn survives(most: usize, longest: Duration, run: &dyn Fn(&Path) -> Command) {
+    survives_alike(most, longest, run, &|_| String::new());
+}
+
+/// The same, where what `told` says of a state directory must be the same, too.
+fn survives_alike(
+    most: usize,
+    longest: Duration,
+    run: &dyn Fn(&Path) -> Command,
+    told: &dyn Fn(&Path) -> String,
+) {
     let smooth = tempfile::tempdir().unwrap();
     assert!(run(smooth.path()).status().unwrap().success());
     let expected = status(smooth.path()).unwrap();
     assert_eq!(expected["state"], "ended");
+    let expected_to_be_told = told(smooth.path());
 
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     let mut kills = 0;
@@ -83,6 +94,7 @@ fn survives(most: usize, longest: Duration, run: &dyn Fn(&Path) -> Command) {
         assert_eq!(found["state"], "ended");
         assert_eq!(found["production"], expected["production"], "after {kills} kills");
         assert_eq!(found["semantic_digest"], expected["semantic_digest"], "after {kills} kills");
+        assert_eq!(told(dir.path()), expected_to_be_told, "after {kills} kills");
     }
 }
 
@@ -91,6 +103,37 @@ fn fifty_kills_change_nothing() {
     let set = ["stop.max_cycles=4", "stop.kpi=false", "trainer.epochs=20"];
     let file = workflows().join("digits.toml");
     survives(50, Duration::from_millis(600), &|state| run(state, &file, &set));
+}
+
+/// The page of the newest run without what another course of the same run may change.
+fn report(state: &Path) -> String {
+    let file = state.join("report.html");
+    let mut command = gleaner(state, &["report", "--output", file.to_str().unwrap()]);
+    assert!(command.status().unwrap().success());
+    let mut page = std::fs::read_to_string(file).unwrap();
+    for (begin, end) in [
+        ("<time ", "</time>"),
+        ("<span class=\"t\">", "</span>"),
+        ("<section id=\"interruptions\">", "</section>"),
+    ] {
+        while let Some(from) = page.find(begin) {
+            let to = from + page[from..].find(end).unwrap() + end.len();
+            page.replace_range(from..to, "");
+        }
+    }
+    page
+}
+
+#[test]
+fn thirty_kills_change_nothing_in_the_report() {
+    let set = ["stop.max_cycles=4", "stop.kpi=false", "trainer.epochs=20"];
+    let file = workflows().join("digits-softmax.toml");
+    let run = |state: &Path| run(state, &file, &set);
+    survives_alike(30, Duration::from_millis(400), &run, &|state| {
+        let page = report(state);
+        assert!(page.contains("data:image/png") && page.contains(">sound</span>"), "{page}");
+        page
+    });
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod mlflow;
 mod models;
 mod program;
 mod repair;
+mod report;
 mod samples;
 mod selection;
 mod selftest;

@@ -13,7 +13,11 @@ mod sources {
     pub mod audit {
         pub mod futures;
         pub mod replay;
+        pub mod report {
+            pub mod value;
+        }
         pub mod selection;
+        pub mod verify;
     }
     pub mod control {
         #[path = "../../tests/fuzz/src/wire_laws.rs"]

@@ -1,16 +1,34 @@
 //! A picture as SVG text. The same picture is the same bytes.
 
-use super::chart::{Colour, Picture, Place, Shape, Side};
+use super::{Colour, Picture, Place, Shape, Side};
 use std::fmt::Write as _;
 
 /// The picture as an SVG document.
-pub(super) fn write(picture: &Picture) -> String {
+#[must_use]
+pub fn write(picture: &Picture) -> String {
     let (width, height) = (number(picture.width), number(picture.height));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
          font-family=\"'Noto Sans Mono', 'DejaVu Sans Mono', monospace\" font-size=\"12\">\n\
          <title>{}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
         escaped(&picture.title)
+    );
+    for shape in &picture.shapes {
+        element(shape, &mut svg);
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// The picture as an element of a page: it takes the width that there is, and its colours may be changed by the page.
+/// `id` is one of its own in the page; the description is for those who do not see the picture.
+#[must_use]
+pub fn inline(picture: &Picture, id: &str, description: &str) -> String {
+    let (width, height) = (number(picture.width), number(picture.height));
+    let (title, description) = (escaped(&picture.title), escaped(description));
+    let mut svg = format!(
+        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" font-size=\"12\">\n\
+         <title id=\"{id}-title\">{title}</title>\n<desc id=\"{id}-desc\">{description}</desc>\n"
     );
     for shape in &picture.shapes {
         element(shape, &mut svg);
@@ -80,8 +98,9 @@ fn hex(Colour(red, green, blue): Colour) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// Characters that XML cannot hold become spaces.
-fn escaped(text: &str) -> String {
+/// A text as it stands in XML and HTML, between tags or in double quotes. Characters that XML cannot hold become spaces.
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

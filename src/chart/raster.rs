@@ -1,7 +1,7 @@
 //! A picture as PNG: two pixels a unit, smooth edges, and a font that comes with the program. The same picture is the same
 //! pixels on every machine.
 
-use super::chart::{Colour, Picture, Place, Shape, Side};
+use super::{Colour, Picture, Place, Shape, Side};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 use png::{BitDepth, ColorType, Encoder, EncodingError};
 
@@ -20,7 +20,7 @@ const BASE_LINE: f64 = 18.0;
 ///
 /// # Errors
 /// Only a picture of impossible size.
-pub(super) fn write(picture: &Picture) -> Result<Vec<u8>, EncodingError> {
+pub fn write(picture: &Picture) -> Result<Vec<u8>, EncodingError> {
     let mut canvas = Canvas::new(picture);
     for shape in &picture.shapes {
         canvas.draw(shape);

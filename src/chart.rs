@@ -1,10 +1,25 @@
-//! The learning curves as plain shapes: scales, ticks, colours, legend. `svg` and `raster` draw the same picture.
+//! Learning curves as plain shapes: scales, ticks, colours, legend. [`svg`] and [`raster`] draw the same picture.
+//!
+//! It knows nothing of runs or strategies: what is drawn is a [`Chart`], numbers and names.
 
-use super::summary::{StrategySummary, Summary};
+pub mod raster;
+pub mod svg;
 
-/// The width of every picture, in units of the SVG; a PNG has two pixels a unit.
-const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 560.0;
+/// How large a picture is, in units of the SVG (a PNG has two pixels a unit), and whether the names of the curves are in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Frame {
+    width: f64,
+    height: f64,
+    legend: bool,
+}
+
+impl Frame {
+    /// A picture that stands by itself.
+    pub const FILE: Self = Self { width: 960.0, height: 560.0, legend: true };
+    /// A picture in a page, which is readable on a phone; the page names the curves.
+    pub const INLINE: Self = Self { width: 600.0, height: 360.0, legend: false };
+}
+
 const LEFT: f64 = 64.0;
 const TOP: f64 = 48.0;
 /// Below the plot: tick labels and the axis' name.
@@ -34,16 +49,49 @@ const COLOURS: [Colour; 7] = [
 /// Seven colours and four patterns have no common divisor, so 28 strategies look different.
 const DASHES: [&[f64]; 4] = [&[], &[9.0, 4.0], &[2.0, 3.0], &[9.0, 3.0, 2.0, 3.0]];
 
+/// What is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chart {
+    /// For people.
+    pub title: String,
+    /// Whether values are shares, to be shown in percent.
+    pub is_share: bool,
+    /// A value to reach: a line across, where it is not far from every curve.
+    pub target: Option<f64>,
+    /// The curves, the first one in front.
+    pub curves: Vec<Curve>,
+}
+
+/// One curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// For the legend.
+    pub name: String,
+    /// By labels.
+    pub points: Vec<Point>,
+}
+
+/// A value for so many labels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Labels bought.
+    pub labels: f64,
+    /// The value.
+    pub value: f64,
+    /// From where to where it may be: the band around the curve.
+    pub range: Option<(f64, f64)>,
+}
+
 /// Red, green, blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Colour(pub(super) u8, pub(super) u8, pub(super) u8);
+struct Colour(u8, u8, u8);
 
 /// A place, from the upper left corner.
-pub(super) type Place = (f64, f64);
+type Place = (f64, f64);
 
 /// What a picture is made of, in the order in which it is drawn.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Shape {
+enum Shape {
     /// Lines from place to place; dashes are lengths drawn and skipped, none for a solid line.
     Line { places: Vec<Place>, colour: Colour, width: f64, dashes: &'static [f64] },
     /// A filled area with little of its colour's strength.
@@ -56,7 +104,7 @@ pub(super) enum Shape {
 
 /// Which part of a text is at its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+enum Side {
     Left,
     Middle,
     Right,
@@ -64,62 +112,59 @@ pub(super) enum Side {
 
 /// A picture on white.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Picture {
-    pub(super) width: f64,
-    pub(super) height: f64,
-    pub(super) title: String,
-    pub(super) shapes: Vec<Shape>,
+pub struct Picture {
+    width: f64,
+    height: f64,
+    title: String,
+    shapes: Vec<Shape>,
 }
 
-/// Draws mean curves with bands of one standard error, the target and a legend.
-pub(super) fn draw(summary: &Summary) -> Picture {
-    let names: Vec<String> =
-        summary.strategies.iter().map(|one| shortened(&one.strategy)).collect();
+/// Draws curves with their bands, the target and a legend.
+#[must_use]
+pub fn draw(chart: &Chart, frame: Frame) -> Picture {
+    let names: Vec<String> = chart.curves.iter().map(|one| shortened(&one.name)).collect();
     let letters = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let legend = SAMPLE + 16.0 + letters as f64 * LETTER;
-    let height = HEIGHT.max(TOP + BOTTOM + names.len() as f64 * LINE);
+    let legend = if frame.legend { SAMPLE + 16.0 + letters as f64 * LETTER } else { 0.0 };
+    let lines = if frame.legend { names.len() } else { 0 };
+    let top = if frame.legend { TOP } else { TOP / 3.0 };
+    let height = frame.height.max(TOP + BOTTOM + lines as f64 * LINE);
     let plot = Plot {
         left: LEFT,
-        right: WIDTH - legend - 20.0,
-        top: TOP,
+        right: frame.width - legend - 20.0,
+        top,
         bottom: height - BOTTOM,
-        labels: Scale::around(places(summary).map(|(labels, _)| labels)),
-        value: Scale::around(places(summary).map(|(_, value)| value)),
-        is_share: summary.metric.most().is_some(),
+        labels: Scale::around(places(chart).map(|(labels, _)| labels)),
+        value: Scale::around(places(chart).map(|(_, value)| value)),
+        is_share: chart.is_share,
     };
-    let title = title(summary);
-    let mut shapes = vec![text((LEFT, 26.0), title.clone(), Side::Left, BLACK)];
+    let title = chart.title.clone();
+    let mut shapes = Vec::new();
+    if frame.legend {
+        shapes.push(text((LEFT, 26.0), title.clone(), Side::Left, BLACK));
+    }
     plot.axes(&mut shapes);
-    plot.target(summary.target, &mut shapes);
-    for (index, one) in summary.strategies.iter().enumerate() {
+    if let Some(target) = chart.target {
+        plot.target(target, &mut shapes);
+    }
+    for (index, one) in chart.curves.iter().enumerate() {
         plot.band(one, colour(index), &mut shapes);
     }
-    for (index, one) in summary.strategies.iter().enumerate() {
+    for (index, one) in chart.curves.iter().enumerate() {
         plot.curve(one, index, &mut shapes);
     }
-    for (index, name) in names.into_iter().enumerate() {
+    for (index, name) in names.into_iter().enumerate().take(lines) {
         let (x, y) = (plot.right + 16.0, TOP + 8.0 + index as f64 * LINE);
         shapes.push(line(vec![(x, y), (x + SAMPLE, y)], index));
         shapes.push(text((x + SAMPLE + 8.0, y + 4.0), name, Side::Left, BLACK));
     }
-    Picture { width: WIDTH, height, title, shapes }
-}
-
-fn title(summary: &Summary) -> String {
-    match summary.seeds.len() {
-        1 => format!("{}: {} on the test split, one seed", summary.workflow, summary.metric),
-        seeds => format!(
-            "{}: {} on the test split, mean of {seeds} seeds, bands of one standard error",
-            summary.workflow, summary.metric
-        ),
-    }
+    Picture { width: frame.width, height, title, shapes }
 }
 
 /// Every place of every curve and of its band's edges.
-fn places(summary: &Summary) -> impl Iterator<Item = Place> {
-    summary.strategies.iter().flat_map(|one| &one.curve).flat_map(|point| {
-        let error = point.value.standard_error.unwrap_or(0.0);
-        [-error, error].map(|error| (point.labels as f64, point.value.mean + error))
+fn places(chart: &Chart) -> impl Iterator<Item = Place> {
+    chart.curves.iter().flat_map(|one| &one.points).flat_map(|point| {
+        let (low, high) = point.range.unwrap_or((point.value, point.value));
+        [low, high].map(|value| (point.labels, value))
     })
 }
 
@@ -209,27 +254,23 @@ impl Plot {
         shapes.push(text((self.left + 8.0, y - 6.0), name, Side::Left, GREY));
     }
 
-    fn band(&self, one: &StrategySummary, colour: Colour, shapes: &mut Vec<Shape>) {
-        let edge = |sign: f64| {
-            one.curve.iter().filter_map(move |point| {
-                let error = point.value.standard_error?;
-                Some((self.x(point.labels as f64), self.y(point.value.mean + sign * error)))
-            })
+    fn band(&self, one: &Curve, colour: Colour, shapes: &mut Vec<Shape>) {
+        let edge = |end: fn((f64, f64)) -> f64| {
+            one.points
+                .iter()
+                .filter_map(move |point| Some((self.x(point.labels), self.y(end(point.range?)))))
         };
-        let upper: Vec<Place> = edge(1.0).collect();
+        let upper: Vec<Place> = edge(|(_, high)| high).collect();
         if upper.len() > 1 {
-            let lower: Vec<Place> = edge(-1.0).collect();
+            let lower: Vec<Place> = edge(|(low, _)| low).collect();
             let places = upper.into_iter().chain(lower.into_iter().rev()).collect();
             shapes.push(Shape::Area { places, colour });
         }
     }
 
-    fn curve(&self, one: &StrategySummary, index: usize, shapes: &mut Vec<Shape>) {
-        let places: Vec<Place> = one
-            .curve
-            .iter()
-            .map(|point| (self.x(point.labels as f64), self.y(point.value.mean)))
-            .collect();
+    fn curve(&self, one: &Curve, index: usize, shapes: &mut Vec<Shape>) {
+        let places: Vec<Place> =
+            one.points.iter().map(|point| (self.x(point.labels), self.y(point.value))).collect();
         match places.as_slice() {
             [] => {}
             [at] => shapes.push(Shape::Dot { at: *at, radius: 4.0, colour: colour(index) }),
