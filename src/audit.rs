@@ -2,6 +2,7 @@
 //!
 //! | part | what it does |
 //! |---|---|
+//! | [`export`] | events and labels in the forms that other programs read |
 //! | [`replay`] | a run at any point of its log, and how two points differ |
 //! | [`selection`] | why a sample was picked or not, the same batch again, another strategy's batch |
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
@@ -14,12 +15,13 @@
 //! A chain of hashes shows that a record in the middle changed. It does not show that the end was cut off: what is left is a
 //! whole chain. A signed root that is kept elsewhere does.
 //!
-//! **Not here yet:** the bundle, forks, exports, the report, retention. All but [`verify`] and [`key::file`] is bytes and
+//! **Not here yet:** the bundle, forks, the report, retention. All but [`verify`] and [`key::file`] is bytes and
 //! values in, bytes and values out.
 
-mod base64;
+pub(crate) mod base64;
 pub mod checkpoint;
 mod ed25519;
+pub mod export;
 pub mod key;
 pub mod merkle;
 pub mod note;

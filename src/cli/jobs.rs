@@ -48,6 +48,7 @@ pub(super) async fn jobs(
         Response::Runs(_)
         | Response::Status(_)
         | Response::Log { .. }
+        | Response::Records { .. }
         | Response::Models(_)
         | Response::Labels(_)
         | Response::Explained(_)

@@ -28,6 +28,7 @@ pub(super) async fn status(
         Response::Status(status) if output.json => output.json(&status)?,
         Response::Status(status) => show(cli, output, &status, elsewhere)?,
         Response::Log { .. }
+        | Response::Records { .. }
         | Response::Jobs(_)
         | Response::Models(_)
         | Response::Labels(_)
