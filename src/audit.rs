@@ -2,6 +2,7 @@
 //!
 //! | part | what it does |
 //! |---|---|
+//! | [`export`] | events and labels in the forms that other programs read |
 //! | [`replay`] | a run at any point of its log, and how two points differ |
 //! | [`explanation`] | why a sample was picked or not, and what came of its label |
 //! | [`futures`] | what each cycle of two runs bought, cost and brought |
@@ -20,14 +21,15 @@
 //! A chain of hashes shows that a record in the middle changed. It does not show that the end was cut off: what is left is a
 //! whole chain. A signed root that is kept elsewhere does.
 //!
-//! **Not here yet:** exports, retention. All but [`verify`], [`bundle`] and [`key::file`] is bytes and
+//! **Not here yet:** retention. All but [`verify`], [`bundle`] and [`key::file`] is bytes and
 //! values in, bytes and values out.
 
-mod base64;
+pub(crate) mod base64;
 pub mod bundle;
 pub mod checkpoint;
 mod ed25519;
 pub mod explanation;
+pub mod export;
 pub mod futures;
 pub mod inferred;
 pub mod key;

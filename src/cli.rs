@@ -20,6 +20,7 @@ mod error;
 mod explanation;
 mod fork;
 mod futures;
+mod export;
 mod jobs;
 mod labels;
 mod log;
@@ -38,7 +39,10 @@ mod simulate;
 mod status;
 mod validate;
 mod verify;
+mod whole_file;
 
+use crate::audit::export::events::EventForm;
+use crate::audit::export::labels::LabelForm;
 use crate::audit::replay::Point;
 use crate::control::{Request, Response};
 use crate::domain::definition::ProviderChoice;
@@ -157,6 +161,11 @@ enum Command {
     Labels {
         /// The run [default: the newest].
         run: Option<String>,
+    },
+    /// Write a run's events or labels to a file that other programs read.
+    Export {
+        #[command(subcommand)]
+        action: ExportAction,
     },
     /// Check a workflow file and show what it asks for.
     Validate {
@@ -408,6 +417,35 @@ enum ModelsAction {
 }
 
 #[derive(Debug, Subcommand)]
+enum ExportAction {
+    /// Every event: as CloudEvents, a line each (jsonl), as csv or as parquet.
+    Events {
+        /// The run, by the beginning or the end of its id [default: the newest].
+        run: Option<String>,
+        /// The file, replaced as a whole if it is there; `-` is standard output.
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        output: PathBuf,
+        /// jsonl, csv or parquet [default: what the file's name ends with; jsonl on standard output].
+        #[arg(long)]
+        format: Option<EventForm>,
+    },
+    /// Every label, by whom and when: csv, jsonl or, for masks, coco.
+    Labels {
+        /// The run, by the beginning or the end of its id [default: the newest].
+        run: Option<String>,
+        /// The file, replaced as a whole if it is there; `-` is standard output.
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        output: PathBuf,
+        /// csv, jsonl or coco [default: what the file's name ends with, coco for json; csv on standard output].
+        #[arg(long)]
+        format: Option<LabelForm>,
+        /// As they were here: at the end of a cycle, or after an event of it.
+        #[arg(long, value_name = "CYCLE[:REVISION]")]
+        to: Option<Point>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum KeyAction {
     /// Make a key; print its public half.
     New {
@@ -549,6 +587,7 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Pause { run } => change(cli, output, Request::Pause { run: run.clone() }).await,
         Command::Labels { run } => labels::labels(cli, output, run.clone()).await,
         Command::Models { action } => models::models(cli, output, action).await,
+        Command::Export { action } => export::export(cli, output, action).await,
         Command::Validate { workflow, overrides } => {
             validate::validate(output, workflow, &overrides.all())
         }

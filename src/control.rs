@@ -6,6 +6,7 @@
 //! copies all of it.
 
 pub mod backup;
+mod records;
 mod replay;
 mod report;
 mod selection;
@@ -18,6 +19,8 @@ use crate::engine::reinfer::ReinferError;
 use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Recorded, StoreError};
+pub use records::{decoded, records_from};
+use records::{encoded, page};
 use replay::{parts, replayed};
 use report::reported;
 use selection::{explained, explained_batch, reinferred, reselected, what_else};
@@ -69,6 +72,9 @@ pub enum ControlError {
         /// What was given.
         text: String,
     },
+    /// What came over the socket is no record.
+    #[error("a record does not read: {0}")]
+    BadRecord(String),
     /// A batch that cannot be picked again.
     #[error("{0}")]
     Selection(String),
@@ -220,6 +226,11 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
             let run = find_run(engine, run.as_deref()).await?;
             log(engine, run, cycle, from, wait).await
         }
+        Request::Records { run, from } => {
+            let run = find_run(engine, Some(&run)).await?;
+            let (records, next) = records_from(engine, run, from).await?;
+            Ok(Response::Records { records: encoded(records)?, next })
+        }
         Request::Jobs => Ok(Response::Jobs(engine.jobs().await?)),
         Request::RetryJob { job } => {
             let id = find_job(engine, &job).await?;
@@ -370,23 +381,11 @@ async fn log(
         if let Some(cycle) = only.filter(|cycle| *cycle == 0 || *cycle > last) {
             return Err(ControlError::UnknownCycle { run, cycle, last });
         }
-        let mut next = only
+        let begin = only
             .filter(|cycle| *cycle != from.cycle)
             .map_or(from, |cycle| Cursor { cycle, revision: 0 });
-        let end = only.unwrap_or(last);
-        let mut records = Vec::new();
-        while next.cycle <= end && records.len() < PAGE {
-            let cycle = CycleId { run, cycle: CycleNumber(next.cycle) };
-            let page = engine.log(cycle, Revision(next.revision), PAGE - records.len()).await?;
-            if page.is_empty() {
-                if next.cycle == end {
-                    break;
-                }
-                next = Cursor { cycle: next.cycle + 1, revision: 0 };
-            }
-            next.revision += page.len() as u64;
-            records.extend(page.into_iter().map(LogRecord::from));
-        }
+        let (records, next) = page(engine, run, begin, only.unwrap_or(last)).await?;
+        let records: Vec<LogRecord> = records.into_iter().map(LogRecord::from).collect();
         let complete = records.len() < PAGE && (over || only.is_some_and(|cycle| cycle < last));
         if waited || complete || !records.is_empty() {
             return Ok(Response::Log { records, next, over: complete });

@@ -163,7 +163,7 @@ impl Replay {
 }
 
 /// An arm, in words.
-const fn arm(arm: Arm) -> &'static str {
+pub(super) const fn arm(arm: Arm) -> &'static str {
     match arm {
         Arm::Strategy => "strategy",
         Arm::Audit => "audit",

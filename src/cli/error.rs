@@ -1,5 +1,6 @@
 //! What a subcommand can fail with, and the exit code that says so.
 
+use crate::audit::export::ExportError;
 use crate::control::ControlError;
 use crate::engine::EngineError;
 use crate::inference::InferenceError;
@@ -24,7 +25,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error(
-        "{} is in use by {holder}: `status`, `log`, `replay`, `diff`, `jobs`, `pause` and `cancel` work beside it, another `run` needs another --state",
+        "{} is in use by {holder}: `status`, `log`, `replay`, `diff`, `export`, `jobs`, `pause` and `cancel` work beside it, another `run` needs another --state",
         path.display()
     )]
     InUse { path: PathBuf, holder: String },
@@ -38,6 +39,8 @@ pub(super) enum CliError {
     Simulate(#[from] SimulateError),
     #[error(transparent)]
     Mlflow(#[from] MlflowError),
+    #[error("nothing is exported to {}", to.display())]
+    Export { to: PathBuf, source: ExportError },
     #[error("{0}")]
     Refused(String),
     #[error("input or output failed")]
@@ -72,6 +75,7 @@ impl CliError {
             Self::Selftest(SelftestError::Engine(error)) => engine_code(error, 1),
             Self::Simulate(error) => simulate_code(error),
             Self::Mlflow(error) => 1 + u8::from(error.is_wrong_usage()),
+            Self::Export { source, .. } => export_code(source),
             Self::Selftest(_) | Self::Runtime(_) | Self::Io(_) => 1,
         })
     }
@@ -92,6 +96,14 @@ fn engine_code(error: &EngineError, otherwise: u8) -> u8 {
         | EngineError::CycleNotOver { .. }
         | EngineError::UnknownRun { .. }
         | EngineError::Ended { .. } => otherwise,
+    }
+}
+
+const fn export_code(error: &ExportError) -> u8 {
+    match error {
+        ExportError::NotBuilt | ExportError::NoCoco { .. } | ExportError::NoSides => 2,
+        ExportError::Artifact { .. } | ExportError::MaskSize { .. } => 5,
+        ExportError::Write(_) => 1,
     }
 }
 

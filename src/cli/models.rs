@@ -3,6 +3,7 @@
 use super::error::CliError;
 use super::output::{Output, Style};
 use super::session::Session;
+use super::whole_file::WholeFile;
 use super::{Cli, ModelsAction, change};
 use crate::control::{Request, Response};
 use crate::engine::clock::{Clock as _, SystemClock};
@@ -182,23 +183,9 @@ async fn publish(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Copies a model, so that whoever looks for the file finds all of it or what was there before.
+/// Copies a model.
 fn export(model: &ModelSummary, file: &Path) -> Result<(), CliError> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    };
     let bytes = std::fs::read(&model.file).map_err(CliError::Io)?;
-    let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(CliError::Io)?;
-    fresh.write_all(&bytes).map_err(CliError::Io)?;
-    fresh.as_file().sync_all().map_err(CliError::Io)?;
-    let readable = fresh.persist(file).map_err(|error| CliError::Io(error.error))?;
-    drop(readable);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::Permissions::from_mode(0o644);
-        std::fs::set_permissions(file, mode).map_err(CliError::Io)?;
-    }
-    Ok(())
+    let mut copy = WholeFile::create(file).map_err(CliError::Io)?;
+    copy.write_all(&bytes).and_then(|()| copy.finish()).map_err(CliError::Io)
 }

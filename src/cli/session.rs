@@ -1,11 +1,12 @@
 //! Who answers a subcommand: an engine opened here, or the process that has the state directory.
 
 use super::error::CliError;
-use crate::control::{self, Request, Response};
+use crate::control::{self, Cursor, Request, Response};
+use crate::domain::ids::RunId;
 use crate::engine::{Engine, EngineBuilder};
 use crate::inference::InstallPolicy;
-use crate::store::StoreError;
 use crate::store::sled::{SledOptions, SledStore};
+use crate::store::{Recorded, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,25 @@ impl Session {
             tokio::time::sleep(WAIT).await;
             session = Self::open_to_ask(&state).await?;
         }
+    }
+
+    /// The records of a run from a place of its logs on, exactly as they are stored, and where the next ones are; none where
+    /// the log ends now.
+    pub(super) async fn records(
+        self,
+        run: RunId,
+        from: Cursor,
+    ) -> Result<(Self, Vec<Recorded>, Cursor), CliError> {
+        if let Self::Here(engine) = self {
+            let (records, next) = control::records_from(&engine, run, from).await?;
+            return Ok((Self::Here(engine), records, next));
+        }
+        let request = Request::Records { run: run.to_string(), from };
+        let (session, response) = self.ask_again(request).await?;
+        let Response::Records { records, next } = response else {
+            return Ok((session, Vec::new(), from));
+        };
+        Ok((session, control::decoded(&records)?, next))
     }
 
     /// Whether another process works on the runs.

@@ -61,6 +61,13 @@ pub enum Request {
         /// Whether to wait a moment if there are none.
         wait: bool,
     },
+    /// Records of a run, as they are stored.
+    Records {
+        /// Which run.
+        run: String,
+        /// From here on.
+        from: Cursor,
+    },
     /// Every unfinished job.
     Jobs,
     /// New tries for a dead job.
@@ -217,6 +224,13 @@ pub enum Response {
         next: Cursor,
         /// Nothing will follow: the run is over, or the one cycle asked for is.
         over: bool,
+    },
+    /// To [`Request::Records`].
+    Records {
+        /// In order; none where the log ends. Each as the store encodes it, in base64.
+        records: Vec<String>,
+        /// Where to go on.
+        next: Cursor,
     },
     /// To [`Request::Jobs`].
     Jobs(Vec<JobSummary>),

@@ -224,6 +224,7 @@ impl Manifest<'_> {
 /// Which samples a manifest lists, for those who have no pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
+    shape: Vec<usize>,
     samples: Samples,
 }
 
@@ -246,16 +247,22 @@ impl Listing {
             BLOCKS => true,
             _ => return None,
         };
-        let (_, _, count) = bytes.header()?;
+        let (shape, _, count) = bytes.header()?;
         if in_blocks {
-            return Some(Self { samples: Samples::Generated });
+            return Some(Self { shape, samples: Samples::Generated });
         }
         let mut ids = HashMap::new();
         for place in 0..count {
             ids.insert(bytes.text()?.to_owned(), place);
             bytes.digest()?;
         }
-        Some(Self { samples: Samples::Listed(ids) })
+        Some(Self { shape, samples: Samples::Listed(ids) })
+    }
+
+    /// The shape of a sample.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
     }
 
     /// Which of two of its samples comes first.

@@ -1,8 +1,8 @@
 //! Pools from Parquet files: numeric columns as features, or one column with a list of numbers as an embedding.
 //!
 //! Every column that is not the label, the id, metadata or seconds is a feature, as in CSV, unless `pool.features_field`
-//! names one column with lists. Rows are streamed into one matrix in memory. The only file that names the library, and
-//! without Arrow, whose build would cost more than what is read here.
+//! names one column with lists. Rows are streamed into one matrix in memory. Beside `audit/export/parquet.rs` the only file that
+//! names the library, and without Arrow, whose build would cost more than what is read here.
 
 use super::labels::{ClassList, Labels};
 use super::metadata::{self, Extras};

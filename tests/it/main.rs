@@ -22,6 +22,7 @@ mod domain;
 mod engine;
 mod explain;
 mod forks;
+mod export;
 mod golden;
 mod hostile;
 mod kept_workflow;
