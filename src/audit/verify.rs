@@ -139,9 +139,8 @@ async fn hold(
         taken?;
         if is_over && let Some(ended) = reader.take() {
             found.push(ended.found);
-            reader = next
-                .as_ref()
-                .map(|(run, _)| Reader::new(*run, artifacts, ended.pool, in_store));
+            reader =
+                next.as_ref().map(|(run, _)| Reader::new(*run, artifacts, ended.pool, in_store));
         }
         page = next;
     }
