@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// The learning curve as a picture, FILE.svg or FILE.png; may be given for both.
     #[arg(long, value_name = "FILE")]
     curve: Vec<PathBuf>,
-    /// How many picks are shown, the newest; each takes up to 12 KB. All are counted in any case.
+    /// How many picks are shown, the newest; each takes up to 16 KB. All are counted in any case; with 0 the pool is not read.
     #[arg(long, value_name = "N", default_value_t = 200)]
     picks: usize,
 }

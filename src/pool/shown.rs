@@ -167,7 +167,7 @@ mod tests {
         let planes = [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0];
         let pixel = [0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0];
         let seen = pixels(&Shown::row(&planes, &[3, 2, 2]).unwrap());
-        assert_eq!(seen, (2, 2, pixel.map(|value| value as u8 * 255).to_vec()));
+        assert_eq!(seen, (2, 2, pixel.map(|value| if value > 0.5 { 255 } else { 0 }).to_vec()));
         assert_eq!(pixels(&Shown::row(&pixel, &[2, 2, 3]).unwrap()), seen);
     }
 

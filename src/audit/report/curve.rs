@@ -5,10 +5,13 @@ use super::value::{CycleReport, Report};
 use crate::chart::{Chart, Curve, Point};
 use crate::domain::event::KpiChecked;
 
+/// One of the measurements of a cycle.
+type Stage = fn(&CycleReport) -> Option<&KpiChecked>;
+
 /// The curves; without any where nothing was measured yet.
 #[must_use]
 pub fn chart(report: &Report) -> Chart {
-    let measured = |of: fn(&CycleReport) -> Option<&KpiChecked>| {
+    let measured = |of: Stage| {
         report.cycles.iter().filter_map(move |line| {
             // A measurement on nothing says nothing.
             let checked = of(line).filter(|checked| checked.n > 0)?;
@@ -21,7 +24,7 @@ pub fn chart(report: &Report) -> Chart {
         })
     };
     let mut curves = Vec::new();
-    let stages: [(&str, fn(&CycleReport) -> Option<&KpiChecked>); 2] = [
+    let stages: [(&str, Stage); 2] = [
         ("after training", |line| line.summary.acceptance.as_ref()),
         ("gate", |line| line.summary.gate.as_ref()),
     ];

@@ -14,7 +14,7 @@ pub(super) fn gallery(report: &Report) -> String {
     }
     let shown: usize = report.batches.iter().map(|batch| batch.picks.len()).sum();
     let mut html = format!(
-        "<p class=\"soft\">The newest {} of {}, newest cycle first; <code>--picks</code> says how many are shown.",
+        "<p class=\"soft\">The newest {} of {}, newest cycle first; <code class=\"w\">--picks</code> says how many are shown.",
         many(shown as u64, "pick", "picks"),
         count(report.picks)
     );
@@ -104,7 +104,10 @@ fn said(report: &Report, of: &PickReport) -> String {
     if let Some(before) = of.before {
         text.push_str(&format!(" <span class=\"soft\">was {}</span>", label(report, before)));
     }
-    if of.answers.len() > 1 {
+    if of.answers.len() > 1 && of.answers.iter().all(|(_, said)| *said == now) {
+        let all: Vec<String> = of.answers.iter().map(|(who, _)| user(who)).collect();
+        text.push_str(&format!(" <span class=\"soft\">by {}</span>", all.join(", ")));
+    } else if of.answers.len() > 1 {
         let answers: Vec<String> = of
             .answers
             .iter()

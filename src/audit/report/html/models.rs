@@ -1,7 +1,7 @@
 //! The lineage of models: what each training gave, what went to production and why, and what people changed.
 
 use super::newest_rows;
-use super::words::{count, digest, interval, many, number, time, user, value};
+use super::words::{count, digest, interval, many, number, sentence, time, user, value};
 use crate::audit::report::value::{Change, Changed, CycleReport, Report};
 use crate::chart::svg::escaped;
 use crate::domain::event::ModelsCompared;
@@ -41,8 +41,11 @@ fn training(report: &Report, line: &CycleReport) -> String {
     let Some(selected) = &line.selected else {
         return format!("<li><p><b>Cycle {cycle}</b>: {learnt}; none chosen yet.</p></li>\n");
     };
-    let (class, fate) =
-        if selected.promoted { (" class=\"promoted\"", "promoted") } else { ("", "not promoted") };
+    let (class, fate) = match selected.promoted {
+        true => (" class=\"promoted\"", "goes to production"),
+        false if selected.incumbent == Some(selected.winner) => ("", "stays in production"),
+        false => ("", "does not go to production"),
+    };
     let winner = selected.candidates.iter().find(|it| it.model == selected.winner);
     let criterion = winner.map_or_else(String::new, |winner| {
         format!(", {} {}", escaped(&selected.criterion), number(winner.value))
@@ -61,7 +64,7 @@ fn training(report: &Report, line: &CycleReport) -> String {
     format!(
         "<li{class}><p><b>Cycle {cycle}</b>: {} {fate}{criterion}{measured}.</p>\n<p class=\"soft\">{learnt}. {}.{}</p></li>\n",
         digest(&selected.winner),
-        user(selected.reason.trim_end_matches('.')),
+        user(&sentence(selected.reason.trim_end_matches('.'))),
         line.compared.as_ref().map_or_else(String::new, compared)
     )
 }

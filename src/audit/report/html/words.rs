@@ -16,6 +16,12 @@ pub(super) fn user(text: &str) -> String {
     format!("<span class=\"user\">{}</span>", escaped(text))
 }
 
+/// A text with a large letter at its beginning.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// What another course of the same run may change.
 pub(super) fn of_this_course(text: impl Display) -> String {
     format!("<span class=\"t\">{text}</span>")
@@ -69,15 +75,24 @@ pub(super) fn many(number: u64, one: &str, several: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { several })
 }
 
-/// A number to four places, or to four digits where that is not enough.
+/// A number to about four digits.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
-    if size > 0.0 && !(0.001..1e6).contains(&size) {
-        return format!("{value:.3e}");
+    let places = match size {
+        _ if size >= 1e6 => return format!("{value:.3e}"),
+        _ if size >= 1_000.0 => 0,
+        _ if size >= 100.0 => 1,
+        _ if size >= 10.0 => 2,
+        _ if size >= 0.001 => 4,
+        _ if size >= 0.000_1 => 5,
+        _ if size > 0.0 => return format!("{value:.1e}"),
+        _ => 0, // zero, with or without a sign
+    };
+    let text = format!("{:.places$}", value + 0.0);
+    if text.contains('.') {
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
     }
-    let text = format!("{value:.4}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    text
 }
 
 /// A value of a metric: a share in percent, any other number as it is.
@@ -142,8 +157,8 @@ mod tests {
     fn numbers_are_written_for_people() {
         let counts = [0, 999, 1_000, 1_234_567].map(count);
         assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
-        let numbers = [0.0, -0.00001, 0.5, 12.345_678, 1e9].map(number);
-        assert_eq!(numbers, ["0", "-1.000e-5", "0.5", "12.3457", "1.000e9"]);
+        let numbers = [0.0, -0.0, -0.000_01, 0.5, 0.000_54, 12.345_678, 1_200.0, 1e9].map(number);
+        assert_eq!(numbers, ["0", "0", "-1.0e-5", "0.5", "0.00054", "12.35", "1200", "1.000e9"]);
         let spans = [0.25, 61.0, 7_384.0].map(span);
         assert_eq!(spans[0], "<span class=\"t\">0.2 s</span>");
         assert!(spans[1].contains(">1 min 1 s<") && spans[2].contains(">2 h 3 min<"));
