@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`replay`] | a run at any point of its log, and how two points differ |
 //! | [`selection`] | why a sample was picked or not, the same batch again, another strategy's batch |
+//! | [`retention`] | which artifacts may go |
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
 //! | [`merkle`] | proofs that a record is in a log, and that a log only grew: roots, which need no log to check |
 //! | [`checkpoint`] | how long a log was and its root, signed: what shows that its end was cut off, if it is kept elsewhere |
@@ -14,7 +15,7 @@
 //! A chain of hashes shows that a record in the middle changed. It does not show that the end was cut off: what is left is a
 //! whole chain. A signed root that is kept elsewhere does.
 //!
-//! **Not here yet:** the bundle, forks, exports, the report, retention. All but [`verify`] and [`key::file`] is bytes and
+//! **Not here yet:** the bundle, forks, exports, the report. All but [`verify`] and [`key::file`] is bytes and
 //! values in, bytes and values out.
 
 mod base64;
@@ -24,6 +25,7 @@ pub mod key;
 pub mod merkle;
 pub mod note;
 pub mod replay;
+pub mod retention;
 pub mod selection;
 pub mod tree;
 pub mod verify;

@@ -15,6 +15,7 @@
 mod checkpoint;
 mod doctor;
 mod error;
+mod gc;
 mod jobs;
 mod labels;
 mod log;
@@ -193,6 +194,21 @@ enum Command {
         /// The run [default: the newest].
         run: Option<String>,
     },
+    /// Remove artifacts that need not be kept: shows what would go and why the rest stays; `--yes` does it.
+    Gc {
+        /// Keep the scores and the evidence of so many cycles at the end of each run.
+        #[arg(long, value_name = "K", default_value_t = 5)]
+        keep_scores: u32,
+        /// Which models are kept.
+        #[arg(long, value_enum, default_value_t = KeptModels::Production)]
+        models: KeptModels,
+        /// Keep everything of this run; may be given several times. `models pin` keeps a run for ever.
+        #[arg(long, value_name = "RUN")]
+        keep: Vec<String>,
+        /// Do it. Each removal is recorded in the log before the file goes.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Hold every event, pick, label and file against each other; write nothing.
     Verify {
         /// The run, or the beginning of its id [default: all].
@@ -228,6 +244,15 @@ enum Command {
     /// A process that is going to die, for `selftest`.
     #[command(hide = true)]
     SelftestChild(selftest::ChildArguments),
+}
+
+/// Which models `gc` keeps.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum KeptModels {
+    /// Those that were in production.
+    Production,
+    /// Every checkpoint.
+    All,
 }
 
 #[derive(Debug, Args)]
@@ -456,6 +481,9 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             let (run, strategy) = (run.clone(), strategy.clone());
             let request = Request::WhatIf { run, cycle: *cycle, strategy, batch: *batch };
             selection::what_if(cli, output, request).await
+        }
+        Command::Gc { keep_scores, models, keep, yes } => {
+            gc::gc(cli, output, *keep_scores, *models, keep, *yes).await
         }
         Command::Verify { run } => verify::verify(cli, output, run.as_deref()).await,
         Command::Key { action } => checkpoint::key(output, action),

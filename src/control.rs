@@ -5,6 +5,7 @@
 //! line each way (`control/wire.rs`); [`ask`] is the other end. Only the owner of the state directory may connect.
 
 mod replay;
+mod retention;
 mod selection;
 mod wire;
 
@@ -15,6 +16,7 @@ use crate::engine::status::RunState;
 use crate::engine::{Engine, EngineError};
 use crate::store::{Recorded, StoreError};
 use replay::{parts, replayed};
+use retention::collected;
 use selection::{explained, reselected, what_else};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,6 +69,18 @@ pub enum ControlError {
     /// A batch that cannot be picked again.
     #[error("{0}")]
     Selection(String),
+    /// What was asked for is no longer kept.
+    #[error(
+        "{what} was removed by policy on {date}: the log keeps its digest, {artifact}, by which a copy can be told"
+    )]
+    Removed {
+        /// What is meant, for people.
+        what: String,
+        /// Its digest.
+        artifact: Digest,
+        /// The day on which that was recorded, in UTC.
+        date: String,
+    },
     /// A sample of which a log says nothing.
     #[error(
         "the log of run {run} says nothing of sample {sample:?}: it was never a candidate whose score was kept"
@@ -240,6 +254,9 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
         Request::WhatIf { run, cycle, strategy, batch } => {
             let run = run.as_deref();
             Ok(Response::WhatIf(what_else(engine, run, cycle, &strategy, batch).await?))
+        }
+        Request::Collect { cycles, models, keep, confirmed } => {
+            Ok(Response::Collected(collected(engine, cycles, models, &keep, confirmed).await?))
         }
         Request::Labels { run } => {
             let run = find_run(engine, run.as_deref()).await?;

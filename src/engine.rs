@@ -17,6 +17,7 @@
 //! | `live_run` | a run in memory, folded from its log |
 //! | [`status`], [`notice`] | what is seen from outside |
 //! | [`forecast`], [`savings`], [`label_report`] | what a run's history says of its future, of random selection, of its labels |
+//! | `retention` | artifacts that are no longer kept |
 //! | `published`, `unfinished` | the production model's file; trainings that were cut off |
 //! | [`clock`] | the door for time and ids |
 
@@ -33,6 +34,7 @@ pub mod notice;
 mod published;
 pub mod reactor;
 pub mod reactors;
+mod retention;
 pub mod savings;
 mod spool;
 pub mod status;
@@ -265,8 +267,14 @@ impl Engine {
         let artifacts = self.inner.artifacts.clone();
         blocking(move || {
             let doubted = run.history.iter().rev().find_map(|line| line.doubted.as_ref());
-            let evidence = doubted.map(|doubted| artifacts.get(&doubted.evidence)).transpose()?;
-            Ok(LabelReport::of(&run, evidence.as_deref())?)
+            let evidence = doubted.map(|doubted| doubted.evidence);
+            let removed = evidence.and_then(|evidence| run.removed.get(&evidence).copied());
+            let gone = |evidence: &Digest| removed.is_some() && !artifacts.path(evidence).exists();
+            let evidence = evidence.filter(|evidence| !gone(evidence));
+            let evidence = evidence.map(|evidence| artifacts.get(&evidence)).transpose()?;
+            let report = LabelReport::of(&run, evidence.as_deref())?;
+            let removed = removed.filter(|_| evidence.is_none()).map(Timestamp::date);
+            Ok(LabelReport { removed, ..report })
         })
         .await
     }

@@ -153,6 +153,13 @@ pub enum Happened {
         /// Among how many.
         candidates: u64,
     },
+    /// It was not picked, and what the batch was picked from is no longer kept.
+    Unknown {
+        /// In which cycle.
+        cycle: CycleNumber,
+        /// The day on which that was removed, in UTC.
+        date: String,
+    },
     /// Somebody answered what it is.
     Answered {
         /// In which cycle.

@@ -7,15 +7,14 @@
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
-use crate::domain::event::{Event, labelled_set_digest};
+use crate::domain::event::{ArtifactsRemoved, Event, labelled_set_digest};
 use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId, SampleId};
 use crate::domain::state::{Phase, Run};
 use crate::pool::Listing;
 use crate::store::{EventLog, Recorded, StoreError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many records are read at a time; bounds the memory that a long log takes.
 const PAGE: usize = 4_096;
@@ -45,6 +44,9 @@ pub struct VerifiedRun {
     pub events: u64,
     /// What does not hold, in the order in which it was found; the log is not read beyond its first finding.
     pub findings: Vec<Finding>,
+    /// What is no longer there, and rightly so.
+    #[serde(default)]
+    pub notes: Vec<Finding>,
 }
 
 /// The end of what can be trusted.
@@ -58,14 +60,14 @@ pub struct Trusted {
     pub hash: Digest,
 }
 
-/// Something that does not hold.
+/// Something that does not hold, or that has to be said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The cycle of the event that it was found at, where it was one.
     pub cycle: Option<CycleNumber>,
     /// Its revision.
     pub revision: Option<Revision>,
-    /// What does not hold, for people.
+    /// What it is, for people.
     pub what: String,
 }
 
@@ -111,40 +113,89 @@ pub async fn verify(
     Ok(Verification { events, artifacts: intact, runs: found, damaged })
 }
 
-/// Every artifact that an event names, and the first event that does.
+/// Every artifact that an event names.
 #[derive(Default)]
-struct Named(BTreeMap<Digest, (CycleId, Revision, &'static str)>);
+struct Named {
+    /// The first event of each run that does; runs come one after the other.
+    by: BTreeMap<Digest, Vec<(CycleId, Revision, &'static str)>>,
+    /// Which runs say that they need it no more.
+    removed: BTreeSet<(Digest, RunId)>,
+}
 
 impl Named {
     fn add(&mut self, digest: Digest, recorded: &Recorded) {
-        if let Entry::Vacant(entry) = self.0.entry(digest) {
-            entry.insert((recorded.cycle, recorded.revision, recorded.event.name()));
+        if !self.is_named(&digest, recorded.cycle.run) {
+            let naming = (recorded.cycle, recorded.revision, recorded.event.name());
+            self.by.entry(digest).or_default().push(naming);
         }
+    }
+
+    /// Whether an event of `run`, which is the one that is read, names it.
+    fn is_named(&self, digest: &Digest, run: RunId) -> bool {
+        let last = self.by.get(digest).and_then(|by| by.last());
+        last.is_some_and(|(cycle, ..)| cycle.run == run)
+    }
+
+    /// Takes note of what a run needs no more; answers what is to be said of it.
+    fn remove(
+        &mut self,
+        removed: &ArtifactsRemoved,
+        run: RunId,
+        artifacts: &Artifacts,
+    ) -> Result<String, String> {
+        let (mut bytes, mut there) = (0_u64, 0_u64);
+        for gone in &removed.removed {
+            let artifact = gone.artifact;
+            if !self.is_named(&artifact, run) {
+                return Err(format!("it removes {artifact}, which no event before it names"));
+            }
+            self.removed.insert((artifact, run));
+            bytes = bytes.saturating_add(gone.bytes);
+            there = there.saturating_add(u64::from(artifacts.path(&artifact).exists()));
+        }
+        let (count, date, policy) = (removed.removed.len(), removed.at.date(), &removed.policy);
+        let still = match there {
+            0 => String::new(),
+            _ => format!(
+                "; {there} of them are there: another run needs them, or the next `gleaner gc` takes them away"
+            ),
+        };
+        Ok(format!(
+            "{count} artifacts ({bytes} bytes) were removed by policy on {date}, which keeps {policy}{still}"
+        ))
     }
 
     /// Reads all of them; answers how many are sound.
     fn check(&self, artifacts: &Artifacts, found: &mut [VerifiedRun]) -> u64 {
-        let wrong: Vec<(CycleId, Finding)> = self
-            .0
+        let unsound: Vec<(&Digest, ArtifactError)> = self
+            .by
             .par_iter()
-            .filter_map(|(digest, (cycle, revision, event))| {
-                let error = artifacts.check(digest).err()?;
-                let why = if let ArtifactError::Missing { .. } = error {
+            .filter_map(|(digest, _)| Some((digest, artifacts.check(digest).err()?)))
+            .collect();
+        let sound = self.by.len() - unsound.len();
+        for (digest, error) in unsound {
+            let is_missing = matches!(error, ArtifactError::Missing { .. });
+            let by = self.by.get(digest).into_iter().flatten();
+            for (cycle, revision, event) in by {
+                if is_missing && self.removed.contains(&(*digest, cycle.run)) {
+                    continue;
+                }
+                let why = if is_missing {
                     "is missing".to_owned()
-                } else if let ArtifactError::Damaged { actual, .. } = error {
+                } else if let ArtifactError::Damaged { actual, .. } = &error {
                     format!("is another file now: its digest is {actual}")
                 } else {
                     format!("cannot be read: {error}")
                 };
                 let what = format!("{event} names the artifact {digest}, which {why}");
                 let (number, revision) = (Some(cycle.cycle), Some(*revision));
-                Some((*cycle, Finding { cycle: number, revision, what }))
-            })
-            .collect();
-        let sound = self.0.len() - wrong.len();
-        for (cycle, finding) in wrong {
-            if let Some(run) = found.iter_mut().find(|run| run.run == cycle.run) {
-                run.findings.push(finding);
+                if let Some(run) = found.iter_mut().find(|run| run.run == cycle.run) {
+                    run.findings.push(Finding { cycle: number, revision, what });
+                }
+                // A file that is not the one it should be is told once.
+                if !is_missing {
+                    break;
+                }
             }
         }
         sound as u64
@@ -164,7 +215,8 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(run: RunId, artifacts: &'a Artifacts) -> Self {
-        let found = VerifiedRun { run, trusted: None, events: 0, findings: Vec::new() };
+        let (findings, notes) = (Vec::new(), Vec::new());
+        let found = VerifiedRun { run, trusted: None, events: 0, findings, notes };
         let (run, head) = (Run::new(run), Digest::ZERO);
         Self { artifacts, run, head, known: None, pool: None, found }
     }
@@ -251,6 +303,18 @@ impl<'a> Reader<'a> {
         for digest in recorded.event.artifacts() {
             named.add(digest, recorded);
         }
+        if let Event::ArtifactsRemoved(removed) = &recorded.event {
+            match named.remove(removed, self.run.id, self.artifacts) {
+                Ok(what) => {
+                    let (cycle, revision) = (Some(cycle), Some(revision));
+                    self.found.notes.push(Finding { cycle, revision, what });
+                }
+                Err(what) => {
+                    self.stop(Some((cycle, revision)), what);
+                    return false;
+                }
+            }
+        }
         if let Event::CycleStarted(started) = &recorded.event {
             named.add(started.pool, recorded);
         }
@@ -318,7 +382,8 @@ impl<'a> Reader<'a> {
             | Event::LabelsDoubted(_)
             | Event::BaselineMeasured(_)
             | Event::DriftChecked(_)
-            | Event::ClassesMeasured(_) => {}
+            | Event::ClassesMeasured(_)
+            | Event::ArtifactsRemoved(_) => {}
         }
         if self.run.log_of(event) != recorded.cycle.cycle && self.run.phase != Phase::New {
             return Err(format!("{} stands in the log of another cycle", event.name()));

@@ -55,6 +55,7 @@ pub(super) async fn jobs(
         | Response::WhatIf(_)
         | Response::Replayed(_)
         | Response::Difference(_)
+        | Response::Collected(_)
         | Response::Refused(_) => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -179,6 +179,10 @@ pub(super) fn sentence(event: &Event) -> String {
             });
             format!("{} of {} classes{lowest}", measured.metric, measured.classes.len())
         }
+        Event::ArtifactsRemoved(removed) => {
+            let bytes: u64 = removed.removed.iter().map(|gone| gone.bytes).sum();
+            format!("{} artifacts, {bytes} bytes; kept: {}", removed.removed.len(), removed.policy)
+        }
         Event::RunEnded(ended) => {
             format!(
                 "{:?} after {} cycles with {} labels",

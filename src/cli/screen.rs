@@ -122,7 +122,8 @@ impl Screen {
             | Event::LabelsDoubted(_)
             | Event::BaselineMeasured(_)
             | Event::DriftChecked(_)
-            | Event::ClassesMeasured(_) => {}
+            | Event::ClassesMeasured(_)
+            | Event::ArtifactsRemoved(_) => {}
         }
         Ok(())
     }

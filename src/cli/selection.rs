@@ -110,6 +110,9 @@ fn sentence(happened: &Happened) -> String {
             "cycle {cycle}: not picked, {rank} of {candidates}, score {score:.6}{}",
             number(below_cutoff, ", below the last pick by ")
         ),
+        Happened::Unknown { cycle, date } => {
+            format!("cycle {cycle}: not picked, its score was removed by policy on {date}")
+        }
         Happened::Answered { cycle, annotator, label } => {
             format!("cycle {cycle}: {annotator} says {}", name(*label))
         }

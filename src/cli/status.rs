@@ -37,6 +37,7 @@ pub(super) async fn status(
         | Response::Replayed(_)
         | Response::Difference(_)
         | Response::Done(_)
+        | Response::Collected(_)
         | Response::Refused(_) => {}
     }
     Ok(ExitCode::SUCCESS)

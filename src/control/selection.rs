@@ -1,7 +1,8 @@
 //! Questions about batches and samples, answered from the log and the evidence that it names.
 
+use super::retention::check_kept;
 use super::{ControlError, find_run, records};
-use crate::audit::selection::{Explanation, Reselected, WhatIf, reselect, what_if};
+use crate::audit::selection::{Explanation, Happened, Reselected, WhatIf, reselect, what_if};
 use crate::data_selector::Evidence;
 use crate::domain::event::{BatchSelected, Event};
 use crate::domain::ids::{CycleNumber, SampleId};
@@ -48,6 +49,14 @@ pub(super) async fn explained(
     for cycle in (1..=engine.last_cycle(run).await?.0).map(CycleNumber) {
         for recorded in records(engine, run, cycle).await? {
             explanation.take(cycle, &recorded.event, &mut scores);
+            if let Event::BatchSelected(BatchSelected { scores: Some(scores), picks, .. }) =
+                &recorded.event
+                && picks.iter().all(|pick| pick.sample != explanation.sample)
+                && let Err(ControlError::Removed { date, .. }) =
+                    check_kept(engine, run, scores, "").await
+            {
+                explanation.history.push(Happened::Unknown { cycle, date });
+            }
         }
     }
     if explanation.history.is_empty() {
@@ -79,6 +88,8 @@ async fn batch(
             selected.strategy
         ))
     })?;
+    check_kept(engine, run, &digest, &format!("what the batch of cycle {cycle} was picked from"))
+        .await?;
     let bytes = engine.artifacts().get(&digest).map_err(crate::engine::EngineError::from)?;
     let evidence = Evidence::read(&bytes).map_err(|error| lacks(&error.to_string()))?;
     Ok((cycle, selected, evidence))

@@ -3,6 +3,7 @@
 //! Pure: bytes in, values out. The bytes may be anything.
 
 use crate::audit::replay::{Difference, Snapshot};
+use crate::audit::retention::{Models, Plan};
 use crate::audit::selection::{Explanation, Reselected, WhatIf};
 use crate::domain::event::Event;
 use crate::engine::label_report::LabelReport;
@@ -129,6 +130,17 @@ pub enum Request {
         /// How many by the strategy; as many as then, if nothing is said.
         batch: Option<usize>,
     },
+    /// What may go of what is kept.
+    Collect {
+        /// Of how many cycles at the end of each run scores and evidence are kept.
+        cycles: u32,
+        /// Which models are kept.
+        models: Models,
+        /// Runs of which everything is kept.
+        keep: Vec<String>,
+        /// Whether it shall go.
+        confirmed: bool,
+    },
     /// How good a run's labels are.
     Labels {
         /// Which run; the newest if none is named.
@@ -191,6 +203,8 @@ pub enum Response {
     Models(Vec<ModelSummary>),
     /// To [`Request::Labels`].
     Labels(LabelReport),
+    /// To [`Request::Collect`].
+    Collected(Plan),
     /// To [`Request::Explain`].
     Explained(Explanation),
     /// To [`Request::Reselect`].

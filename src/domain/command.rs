@@ -2,9 +2,9 @@
 
 use super::digest::Digest;
 use super::event::{
-    Annotation, BaselineMeasured, BatchSelected, ClassKpi, CycleCancelled, CycleFailed,
-    DriftChecked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned, Relabel, RunStarted,
-    Trained,
+    Annotation, ArtifactsRemoved, BaselineMeasured, BatchSelected, ClassKpi, CycleCancelled,
+    CycleFailed, DriftChecked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned, Relabel,
+    RunStarted, Trained,
 };
 use super::kpi::Interval;
 use super::time::Timestamp;
@@ -75,6 +75,8 @@ pub enum Command {
     },
     /// Pin the production model, or set it free; also when the run is over.
     Pin(Pinned),
+    /// No longer keep these artifacts of a run that is over.
+    RemoveArtifacts(ArtifactsRemoved),
 }
 
 /// A KPI, measured.

@@ -75,6 +75,12 @@ pub enum Refusal {
     /// No model was ever promoted.
     #[error("the run has no production model yet")]
     NoModel,
+    /// Everything that the run names is kept.
+    #[error("every artifact of the run is kept: {why}")]
+    Kept {
+        /// Why.
+        why: &'static str,
+    },
     /// The run is over.
     #[error("the run has ended ({reason:?})")]
     Ended {
@@ -188,6 +194,15 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             draft.push(Event::RolledBack(RolledBack { model, previous, reason }))?;
         }
         Command::Pin(pinned) => draft.push(Event::Pinned(pinned))?,
+        Command::RemoveArtifacts(removed) => {
+            if !matches!(run.phase, Phase::Ended(_)) {
+                return Err(Refusal::Kept { why: "the run is not over" });
+            }
+            if run.pinned {
+                return Err(Refusal::Kept { why: "its production model is pinned" });
+            }
+            draft.push(Event::ArtifactsRemoved(removed))?;
+        }
         Command::Cancel(cancelled) => {
             if let Phase::Ended(reason) = run.phase {
                 return Err(Refusal::Ended { reason });

@@ -6,9 +6,11 @@
 
 mod answers;
 mod measures;
+mod retention;
 
 pub use answers::{LabelsDoubted, Relabel, Relabelled, Voted};
 pub use measures::{BaselineMeasured, ClassKpi, ClassesMeasured, DriftChecked};
+pub use retention::{ArtifactKind, ArtifactsRemoved, RemovedArtifact};
 
 use super::canonical;
 use super::digest::Digest;
@@ -67,6 +69,8 @@ pub enum Event {
     DriftChecked(DriftChecked),
     /// The KPI, class by class.
     ClassesMeasured(ClassesMeasured),
+    /// Artifacts are no longer kept.
+    ArtifactsRemoved(ArtifactsRemoved),
 }
 
 impl Event {
@@ -94,10 +98,11 @@ impl Event {
             Self::BaselineMeasured(_) => "BaselineMeasured",
             Self::DriftChecked(_) => "DriftChecked",
             Self::ClassesMeasured(_) => "ClassesMeasured",
+            Self::ArtifactsRemoved(_) => "ArtifactsRemoved",
         }
     }
 
-    /// The artifacts that it names: workflows, models, scores, masks.
+    /// The artifacts that it needs: workflows, models, scores, masks. Not those of which it says that they are gone.
     #[must_use]
     pub fn artifacts(&self) -> Vec<Digest> {
         match self {
@@ -124,12 +129,13 @@ impl Event {
             | Self::Relabelled(_)
             | Self::BaselineMeasured(_)
             | Self::DriftChecked(_)
-            | Self::ClassesMeasured(_) => Vec::new(),
+            | Self::ClassesMeasured(_)
+            | Self::ArtifactsRemoved(_) => Vec::new(),
         }
     }
 
-    /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed`, which
-    /// tells what an environment did to a run and not what the run found out. Two runs of one workflow, however often
+    /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed` and
+    /// `ArtifactsRemoved`, which tell what was done to a run and not what the run found out. Two runs of one workflow, however often
     /// they crashed, agree on this.
     #[must_use]
     pub fn semantic(&self) -> Option<Cow<'_, Self>> {
@@ -144,7 +150,7 @@ impl Event {
                 Self::Annotated(Annotated { labels: timeless(&annotated.labels) })
             }
             Self::Voted(voted) => Self::Voted(Voted { votes: timeless(&voted.votes) }),
-            Self::CycleFailed(_) => return None,
+            Self::CycleFailed(_) | Self::ArtifactsRemoved(_) => return None,
             Self::BatchSelected(_)
             | Self::KpiChecked(_)
             | Self::Trained(_)

@@ -32,6 +32,9 @@ pub struct LabelReport {
     pub disputed: Vec<DisputedLabel>,
     /// How labels looked to models that had not seen them, the last time that was asked.
     pub doubted: Option<LabelsDoubted>,
+    /// The day on which what those models said was removed by policy, in UTC; then no suspects are listed.
+    #[serde(default)]
+    pub removed: Option<String>,
     /// Labels that look wrong, by what those models said, the most doubtful first; without those that were asked again since.
     pub suspects: Vec<SuspectLabel>,
 }
@@ -115,6 +118,7 @@ impl LabelReport {
             pairs: Vec::new(),
             disputed: Vec::new(),
             doubted: run.history.iter().rev().find_map(|line| line.doubted.clone()),
+            removed: None,
             suspects: Vec::new(),
         };
         if let Some(probabilities) = evidence.and_then(matrix) {

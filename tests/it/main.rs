@@ -28,6 +28,7 @@ mod mlflow;
 mod models;
 mod program;
 mod repair;
+mod retention;
 mod samples;
 mod selection;
 mod selftest;

@@ -273,6 +273,27 @@ pub(crate) fn every_event() -> Vec<Event> {
             labelled: 50,
             production: None,
         }),
+        Event::ArtifactsRemoved(ArtifactsRemoved {
+            removed: vec![
+                RemovedArtifact {
+                    artifact: digest("scores"),
+                    kind: ArtifactKind::Scores,
+                    bytes: 4096,
+                },
+                RemovedArtifact {
+                    artifact: digest("probabilities"),
+                    kind: ArtifactKind::Evidence,
+                    bytes: 80,
+                },
+                RemovedArtifact {
+                    artifact: digest("checkpoint"),
+                    kind: ArtifactKind::Checkpoint,
+                    bytes: 100,
+                },
+            ],
+            policy: "scores of the last 5 cycles".into(),
+            at: seconds(9),
+        }),
     ]
 }
 

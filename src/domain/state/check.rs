@@ -4,16 +4,17 @@
 //! than applying the event: what needs the workflow or a hash over all labels is [`crate::domain::decide`]'s.
 
 use super::{Phase, Run, expected, fresh};
+use crate::domain::digest::Digest;
 use crate::domain::event::{
-    Annotated, Arm, BaselineMeasured, BatchSelected, Checkpoint, ClassesMeasured, CycleEnded,
-    CycleStarted, DriftChecked, EndReason, KpiChecked, KpiStage, LabelsDoubted, ModelSelected,
-    ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, Trained, Voted,
+    Annotated, Arm, ArtifactsRemoved, BaselineMeasured, BatchSelected, Checkpoint, ClassesMeasured,
+    CycleEnded, CycleStarted, DriftChecked, EndReason, KpiChecked, KpiStage, LabelsDoubted,
+    ModelSelected, ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, Trained, Voted,
 };
 use crate::domain::ids::SampleId;
 use crate::domain::kpi::{self, Interval, Verdict};
 use crate::domain::label::Label;
 use crate::domain::metric::Metric;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Run {
     pub(super) fn check_cycle(&self, started: &CycleStarted) -> Result<(), String> {
@@ -361,6 +362,40 @@ impl Run {
         if self.pinned == pinned.pinned {
             let is = if self.pinned { "pinned already" } else { "not pinned" };
             return Err(format!("the production model is {is}"));
+        }
+        Ok(())
+    }
+
+    /// What a later step, a roll-back or anybody's audit needs is not removed.
+    pub(super) fn check_removal(&self, removed: &ArtifactsRemoved) -> Result<(), String> {
+        if removed.removed.is_empty() {
+            return Err("it removes nothing".to_owned());
+        }
+        let started = self.started.as_ref().map(|run| run.workflow);
+        let saved = if let Phase::SelectingModel { checkpoints } = &self.phase {
+            checkpoints.as_slice()
+        } else {
+            &[]
+        };
+        let masks = self.labels.values().filter_map(|known| known.label.artifact());
+        let needed: BTreeMap<Digest, &str> = (self.promoted.iter())
+            .map(|(_, model)| (*model, "a model that was in production"))
+            .chain(self.production.map(|model| (model, "the production model")))
+            .chain(self.selector_model.map(|model| (model, "the selector model")))
+            .chain(saved.iter().map(|saved| (saved.model, "a checkpoint to choose from")))
+            .chain(self.pools.iter().map(|pool| (*pool, "a pool's manifest")))
+            .chain(started.map(|workflow| (workflow, "the workflow")))
+            .chain(masks.map(|mask| (mask, "a label")))
+            .collect();
+        let mut seen = BTreeSet::new();
+        for gone in &removed.removed {
+            let artifact = gone.artifact;
+            if let Some(what) = needed.get(&artifact) {
+                return Err(format!("it removes {artifact}, which is {what}"));
+            }
+            if self.removed.contains_key(&artifact) || !seen.insert(artifact) {
+                return Err(format!("it removes {artifact} twice"));
+            }
         }
         Ok(())
     }

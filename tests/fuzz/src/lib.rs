@@ -12,6 +12,7 @@ mod sources {
     pub mod artifacts;
     pub mod audit {
         pub mod replay;
+        pub mod retention;
         pub mod selection;
     }
     pub mod control {

@@ -3,7 +3,10 @@
 use super::Then::{Ends, Follows, Refused};
 use super::*;
 use gleaner::domain::definition::{Inconclusive, StopWhen};
-use gleaner::domain::event::{ModelsCompared, Pinned, RolledBack};
+use gleaner::domain::event::{
+    ArtifactKind, ArtifactsRemoved, ModelsCompared, Pinned, RemovedArtifact, RolledBack,
+};
+use gleaner::domain::time::Timestamp;
 
 pub(super) fn back(to: &str, from: &str) -> Event {
     let reason = "worse at night".to_owned();
@@ -12,6 +15,12 @@ pub(super) fn back(to: &str, from: &str) -> Event {
 
 pub(super) fn pin(pinned: bool) -> Event {
     Event::Pinned(Pinned { pinned, reason: "in review".to_owned() })
+}
+
+pub(super) fn removal(of: &str) -> Event {
+    let gone = RemovedArtifact { artifact: model(of), kind: ArtifactKind::Scores, bytes: 7 };
+    let (removed, policy) = (vec![gone], "models".to_owned());
+    Event::ArtifactsRemoved(ArtifactsRemoved { removed, policy, at: Timestamp(5) })
 }
 
 /// A comparison that fits while a model of the second cycle is chosen.
@@ -68,6 +77,39 @@ fn what_cannot_come_back_is_refused() {
     refused(back("m2", "m3"), &["was never in production"]);
     refused(pin(false), &["not pinned"]);
     check(&workflow(), &two_cycles()[..4], pin(true), Refused(&["no production model"]));
+}
+
+fn removing(of: &[&str]) -> Command {
+    let removed = of.iter().map(|of| {
+        let Event::ArtifactsRemoved(removed) = removal(of) else { panic!("a removal") };
+        removed.removed[0].clone()
+    });
+    let (removed, policy) = (removed.collect(), "models".to_owned());
+    Command::RemoveArtifacts(ArtifactsRemoved { removed, policy, at: Timestamp(5) })
+}
+
+#[test]
+fn what_may_still_be_needed_is_not_removed() {
+    let over = until("ended");
+    let run = check(
+        &workflow(),
+        &over,
+        removing(&["scores", "m2"]),
+        Follows(&["ArtifactsRemoved"], None),
+    );
+    assert_eq!(run.removed.keys().copied().collect::<Vec<_>>().len(), 2);
+    let refused = |given: &[Event], of: &[&str], why| {
+        check(&workflow(), given, removing(of), Refused(why));
+    };
+    refused(&over, &["m3"], &["was in production"]);
+    refused(&over, &["m1"], &["was in production"]);
+    refused(&over, &[], &["it removes nothing"]);
+    refused(&over, &["scores", "scores"], &["twice"]);
+    refused(&then(&over, &[removal("scores")]), &["scores"], &["twice"]);
+    refused(&then(&over, &[pin(true)]), &["scores"], &["every artifact", "is pinned"]);
+    for goes_on in ["between cycles", "selecting", "training", "selecting a model"] {
+        refused(&until(goes_on), &["scores"], &["every artifact", "not over"]);
+    }
 }
 
 #[test]
