@@ -1,9 +1,11 @@
-//! The audit: whether the record is whole, and what it proves. Reads a store, and changes nothing in it.
+//! The audit: whether the record is whole, what it proves, and what may be gone of it. Reads a store; only [`erase`] changes
+//! something, and removes files.
 //!
 //! | part | what it does |
 //! |---|---|
 //! | [`replay`] | a run at any point of its log, and how two points differ |
 //! | [`selection`] | why a sample was picked or not, the same batch again, another strategy's batch |
+//! | [`erase`] | what is kept of a sample, and how it is forgotten |
 //! | [`retention`] | which artifacts may go |
 //! | [`verify`] | every event, every pick, every label and every artifact of a store, held against each other |
 //! | [`merkle`] | proofs that a record is in a log, and that a log only grew: roots, which need no log to check |
@@ -21,6 +23,7 @@
 mod base64;
 pub mod checkpoint;
 mod ed25519;
+pub mod erase;
 pub mod key;
 pub mod merkle;
 pub mod note;

@@ -14,6 +14,7 @@
 
 mod checkpoint;
 mod doctor;
+mod erase;
 mod error;
 mod gc;
 mod jobs;
@@ -206,6 +207,20 @@ enum Command {
         #[arg(long, value_name = "RUN")]
         keep: Vec<String>,
         /// Do it. Each removal is recorded in the log before the file goes.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Forget a sample on request: its labels and answers, and every file that holds scores of it. The record stays whole.
+    Erase {
+        /// The sample's id.
+        sample: String,
+        /// From this run only [default: every run].
+        #[arg(long)]
+        run: Option<String>,
+        /// Why; kept in the log.
+        #[arg(long)]
+        reason: String,
+        /// Do it; what was erased does not come back.
         #[arg(long)]
         yes: bool,
     },
@@ -484,6 +499,9 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
         }
         Command::Gc { keep_scores, models, keep, yes } => {
             gc::gc(cli, output, *keep_scores, *models, keep, *yes).await
+        }
+        Command::Erase { sample, run, reason, yes } => {
+            erase::erase(cli, output, sample, run.as_deref(), reason, *yes).await
         }
         Command::Verify { run } => verify::verify(cli, output, run.as_deref()).await,
         Command::Key { action } => checkpoint::key(output, action),

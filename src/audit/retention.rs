@@ -160,6 +160,11 @@ impl Holdings {
         }
     }
 
+    /// What it names and has not removed.
+    pub fn needed(&self) -> impl Iterator<Item = Digest> {
+        self.claims.keys().filter(|artifact| !self.removed.contains(artifact)).copied()
+    }
+
     fn claim(&mut self, artifact: Digest, claim: Claim) {
         let known = self.claims.entry(artifact).or_insert(claim);
         *known = claim.max(*known);

@@ -7,10 +7,11 @@
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
-use crate::domain::event::{ArtifactsRemoved, Event, labelled_set_digest};
+use crate::domain::event::{ArtifactsRemoved, Event, SampleErased, labelled_set_digest};
 use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId, SampleId};
 use crate::domain::state::{Phase, Run};
 use crate::pool::Listing;
+use crate::store::codec::Payload;
 use crate::store::{EventLog, Recorded, StoreError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -210,6 +211,12 @@ struct Reader<'a> {
     /// The digest of the labels known, until more are.
     known: Option<Digest>,
     pool: Option<Listing>,
+    /// Records that hold another payload than they were hashed with: the digests of both.
+    rewritten: BTreeMap<(CycleNumber, Revision), (Digest, Digest)>,
+    /// Of which of them an event says that they hold this one.
+    told: BTreeMap<(CycleNumber, Revision), Digest>,
+    /// How many digests of labels cannot be worked out any more.
+    erased_sets: u64,
     found: VerifiedRun,
 }
 
@@ -218,7 +225,17 @@ impl<'a> Reader<'a> {
         let (findings, notes) = (Vec::new(), Vec::new());
         let found = VerifiedRun { run, trusted: None, events: 0, findings, notes };
         let (run, head) = (Run::new(run), Digest::ZERO);
-        Self { artifacts, run, head, known: None, pool: None, found }
+        Self {
+            artifacts,
+            run,
+            head,
+            known: None,
+            pool: None,
+            rewritten: BTreeMap::new(),
+            told: BTreeMap::new(),
+            erased_sets: 0,
+            found,
+        }
     }
 
     async fn read(&mut self, log: &dyn EventLog, named: &mut Named) -> Result<(), StoreError> {
@@ -242,8 +259,49 @@ impl<'a> Reader<'a> {
         if self.found.events == 0 {
             self.stop(None, "it has no events".to_owned());
         }
+        self.check_rewritten();
         self.check_current();
         Ok(())
+    }
+
+    /// Each record that holds another payload than it was hashed with must be one of which an event says so.
+    fn check_rewritten(&mut self) {
+        for (place, (original, now)) in std::mem::take(&mut self.rewritten) {
+            if self.told.get(&place) != Some(&now) {
+                let what = format!(
+                    "it was rewritten and holds {now} instead of {original}, and no event says so"
+                );
+                self.stop(Some(place), what);
+            }
+        }
+        if self.erased_sets > 0 {
+            let what = format!(
+                "{} digests of labelled sets cannot be worked out again: labels in them are erased",
+                self.erased_sets
+            );
+            self.found.notes.push(Finding { cycle: None, revision: None, what });
+        }
+    }
+
+    /// What an erasing event says of records; answers what is to be said of it.
+    fn take_erasure(&mut self, erased: &SampleErased) -> Result<String, String> {
+        for record in &erased.rewritten {
+            let place = (record.cycle, record.revision);
+            let original = self.rewritten.get(&place).map(|(original, _)| *original);
+            if original != Some(record.original) {
+                let (cycle, revision) = place;
+                return Err(format!(
+                    "it says that {cycle}.{revision} was rewritten, whose payload was {}, and it was not",
+                    record.original
+                ));
+            }
+            self.told.insert(place, record.now);
+        }
+        let (sample, date, reason) = (&erased.sample, erased.at.date(), &erased.reason);
+        let records = erased.rewritten.len();
+        Ok(format!(
+            "sample {sample} was erased on {date}: {reason}; {records} records say no more what it is, and hold together by the digests of what they said"
+        ))
     }
 
     /// The file that other processes read must be the production model.
@@ -303,8 +361,20 @@ impl<'a> Reader<'a> {
         for digest in recorded.event.artifacts() {
             named.add(digest, recorded);
         }
-        if let Event::ArtifactsRemoved(removed) = &recorded.event {
-            match named.remove(removed, self.run.id, self.artifacts) {
+        if let Some(original) = recorded.original {
+            // What was decoded can be encoded.
+            let now = Payload::of(&recorded.event).map_or(Digest::ZERO, |now| now.digest());
+            self.rewritten.insert((cycle, revision), (original, now));
+        }
+        let said = if let Event::ArtifactsRemoved(removed) = &recorded.event {
+            Some(named.remove(removed, self.run.id, self.artifacts))
+        } else if let Event::SampleErased(erased) = &recorded.event {
+            Some(self.take_erasure(erased))
+        } else {
+            None
+        };
+        if let Some(said) = said {
+            match said {
                 Ok(what) => {
                     let (cycle, revision) = (Some(cycle), Some(revision));
                     self.found.notes.push(Finding { cycle, revision, what });
@@ -383,7 +453,8 @@ impl<'a> Reader<'a> {
             | Event::BaselineMeasured(_)
             | Event::DriftChecked(_)
             | Event::ClassesMeasured(_)
-            | Event::ArtifactsRemoved(_) => {}
+            | Event::ArtifactsRemoved(_)
+            | Event::SampleErased(_) => {}
         }
         if self.run.log_of(event) != recorded.cycle.cycle && self.run.phase != Phase::New {
             return Err(format!("{} stands in the log of another cycle", event.name()));
@@ -395,6 +466,10 @@ impl<'a> Reader<'a> {
         let labels = || self.run.labels.iter().map(|(sample, known)| (sample, known.label));
         let known = *self.known.get_or_insert_with(|| labelled_set_digest(labels()));
         if said == known {
+            return Ok(());
+        }
+        if self.run.labels.values().any(|known| known.label.is_erased()) {
+            self.erased_sets += 1;
             return Ok(());
         }
         Err(format!("it {what} the labels {said}, but those known are {known}"))

@@ -1,5 +1,6 @@
 //! What a subcommand can fail with, and the exit code that says so.
 
+use crate::audit::erase::EraseError;
 use crate::control::ControlError;
 use crate::engine::EngineError;
 use crate::inference::InferenceError;
@@ -33,6 +34,8 @@ pub(super) enum CliError {
     #[error("{} holds no runs: start one with `gleaner run WORKFLOW`, or name its directory with --state", path.display())]
     NoState { path: PathBuf },
     #[error(transparent)]
+    Erase(EraseError),
+    #[error(transparent)]
     Selftest(#[from] SelftestError),
     #[error(transparent)]
     Simulate(#[from] SimulateError),
@@ -56,6 +59,12 @@ impl From<StoreError> for CliError {
     }
 }
 
+impl From<EraseError> for CliError {
+    fn from(error: EraseError) -> Self {
+        if let EraseError::Store(error) = error { error.into() } else { Self::Erase(error) }
+    }
+}
+
 impl CliError {
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
@@ -65,6 +74,7 @@ impl CliError {
             Self::Engine(error) => engine_code(error, 1),
             Self::Control(ControlError::Engine(error)) => engine_code(error, 2),
             Self::Control(_) => 2,
+            Self::Erase(error) => erase_code(error),
             Self::InUse { .. } => 4,
             Self::Store(error) | Self::Selftest(SelftestError::Store(error)) => store_code(error),
             Self::Selftest(SelftestError::Engine(error)) => engine_code(error, 1),
@@ -72,6 +82,14 @@ impl CliError {
             Self::Mlflow(error) => 1 + u8::from(error.is_wrong_usage()),
             Self::Selftest(_) | Self::Runtime(_) | Self::Io(_) => 1,
         })
+    }
+}
+
+fn erase_code(error: &EraseError) -> u8 {
+    match error {
+        EraseError::Store(error) => store_code(error),
+        EraseError::Refused { .. } | EraseError::Unknown { .. } => 2,
+        _ => 1,
     }
 }
 

@@ -183,6 +183,12 @@ pub(super) fn sentence(event: &Event) -> String {
             let bytes: u64 = removed.removed.iter().map(|gone| gone.bytes).sum();
             format!("{} artifacts, {bytes} bytes; kept: {}", removed.removed.len(), removed.policy)
         }
+        Event::SampleErased(erased) => format!(
+            "what sample {} is, in {} records: {}",
+            erased.sample,
+            erased.rewritten.len(),
+            erased.reason
+        ),
         Event::RunEnded(ended) => {
             format!(
                 "{:?} after {} cycles with {} labels",

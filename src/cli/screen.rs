@@ -123,7 +123,8 @@ impl Screen {
             | Event::BaselineMeasured(_)
             | Event::DriftChecked(_)
             | Event::ClassesMeasured(_)
-            | Event::ArtifactsRemoved(_) => {}
+            | Event::ArtifactsRemoved(_)
+            | Event::SampleErased(_) => {}
         }
         Ok(())
     }

@@ -135,5 +135,6 @@ fn name(label: Label) -> String {
         Label::Classes(set) => format!("{set:?}"),
         Label::Value(value) => value.get().to_string(),
         Label::Mask(digest) => format!("mask {}", digest.short()),
+        Label::Erased(_) => "something that was erased".to_owned(),
     }
 }

@@ -248,6 +248,9 @@ pub struct LogRecord {
     pub previous: String,
     /// Its hash.
     pub hash: String,
+    /// The digest of the payload that the hash covers, where it was rewritten because a sample was erased.
+    #[serde(default)]
+    pub original: Option<String>,
     /// What happened.
     pub name: String,
     /// What happened, in full.
@@ -269,6 +272,7 @@ impl From<Recorded> for LogRecord {
             workflow: recorded.workflow.to_string(),
             previous: recorded.previous.to_string(),
             hash: recorded.hash.to_string(),
+            original: recorded.original.map(|original| original.to_string()),
             name: recorded.event.name().to_owned(),
             event: recorded.event,
         }

@@ -4,7 +4,7 @@ use super::digest::Digest;
 use super::event::{
     Annotation, ArtifactsRemoved, BaselineMeasured, BatchSelected, ClassKpi, CycleCancelled,
     CycleFailed, DriftChecked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned, Relabel,
-    RunStarted, Trained,
+    RunStarted, SampleErased, Trained,
 };
 use super::kpi::Interval;
 use super::time::Timestamp;
@@ -77,6 +77,13 @@ pub enum Command {
     Pin(Pinned),
     /// No longer keep these artifacts of a run that is over.
     RemoveArtifacts(ArtifactsRemoved),
+    /// Forget what a sample is, in a run that is over.
+    EraseSample {
+        /// What tells of the sample beside the log, where there is anything.
+        removed: Option<ArtifactsRemoved>,
+        /// What the log forgets.
+        erased: SampleErased,
+    },
 }
 
 /// A KPI, measured.

@@ -10,7 +10,9 @@ mod retention;
 
 pub use answers::{LabelsDoubted, Relabel, Relabelled, Voted};
 pub use measures::{BaselineMeasured, ClassKpi, ClassesMeasured, DriftChecked};
-pub use retention::{ArtifactKind, ArtifactsRemoved, RemovedArtifact};
+pub use retention::{
+    ArtifactKind, ArtifactsRemoved, RemovedArtifact, RewrittenRecord, SampleErased,
+};
 
 use super::canonical;
 use super::digest::Digest;
@@ -26,7 +28,7 @@ use std::time::Duration;
 /// The version in which events are written now.
 pub const EVENT_VERSION: u16 = 1;
 
-/// A fact. Once acknowledged it is never changed.
+/// A fact. Once acknowledged it is never changed, but for labels that are erased: see [`SampleErased`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A run begins.
@@ -71,6 +73,8 @@ pub enum Event {
     ClassesMeasured(ClassesMeasured),
     /// Artifacts are no longer kept.
     ArtifactsRemoved(ArtifactsRemoved),
+    /// What a sample's labels are was erased from the log.
+    SampleErased(SampleErased),
 }
 
 impl Event {
@@ -99,6 +103,7 @@ impl Event {
             Self::DriftChecked(_) => "DriftChecked",
             Self::ClassesMeasured(_) => "ClassesMeasured",
             Self::ArtifactsRemoved(_) => "ArtifactsRemoved",
+            Self::SampleErased(_) => "SampleErased",
         }
     }
 
@@ -130,12 +135,13 @@ impl Event {
             | Self::BaselineMeasured(_)
             | Self::DriftChecked(_)
             | Self::ClassesMeasured(_)
-            | Self::ArtifactsRemoved(_) => Vec::new(),
+            | Self::ArtifactsRemoved(_)
+            | Self::SampleErased(_) => Vec::new(),
         }
     }
 
-    /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed` and
-    /// `ArtifactsRemoved`, which tell what was done to a run and not what the run found out. Two runs of one workflow, however often
+    /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed`,
+    /// `ArtifactsRemoved` and `SampleErased`, which tell what was done to a run and not what the run found out. Two runs of one workflow, however often
     /// they crashed, agree on this.
     #[must_use]
     pub fn semantic(&self) -> Option<Cow<'_, Self>> {
@@ -150,7 +156,9 @@ impl Event {
                 Self::Annotated(Annotated { labels: timeless(&annotated.labels) })
             }
             Self::Voted(voted) => Self::Voted(Voted { votes: timeless(&voted.votes) }),
-            Self::CycleFailed(_) | Self::ArtifactsRemoved(_) => return None,
+            Self::CycleFailed(_) | Self::ArtifactsRemoved(_) | Self::SampleErased(_) => {
+                return None;
+            }
             Self::BatchSelected(_)
             | Self::KpiChecked(_)
             | Self::Trained(_)

@@ -382,6 +382,10 @@ impl Run {
                 self.removed.extend(removed.removed.iter().map(|gone| (gone.artifact, removed.at)));
                 return Ok(());
             }
+            (phase, Event::SampleErased(erased)) if *phase != Phase::New => {
+                self.check_erasure(erased).map_err(illegal)?;
+                return Ok(());
+            }
             (phase, Event::CycleFailed(failed)) if phase.goes_on() => {
                 self.failed = Some(failed.clone());
                 return Ok(());

@@ -108,6 +108,7 @@ impl LabelReport {
         let name = |label: Label| match label {
             Label::Class(class) => names.get(class as usize).cloned().unwrap_or_default(),
             Label::Classes(_) | Label::Value(_) | Label::Mask(_) => String::new(),
+            Label::Erased(_) => "erased".to_owned(),
         };
         let mut report = Self {
             labelled: run.labelled(),
@@ -126,7 +127,7 @@ impl LabelReport {
             let judged = |known: &&Known| doubted.is_some_and(|line| known.cycle < line.cycle);
             let class = |known: &Known| match known.label {
                 Label::Class(class) => class,
-                Label::Classes(_) | Label::Value(_) | Label::Mask(_) => 0,
+                Label::Classes(_) | Label::Value(_) | Label::Mask(_) | Label::Erased(_) => 0,
             };
             let labels: Vec<(&SampleId, u32)> = run
                 .labels

@@ -7,6 +7,7 @@
 //! | what makes a sled database durable, and its damage an error? | `disk` |
 //! | who writes, and how are commits grouped? | `writer` |
 //! | how is it read without writing to it? | `copy` |
+//! | how is what was erased gone from the disk? | `rewrite` |
 //! | what can be saved of a damaged one? | [`repair`], `store/salvage.rs` |
 //!
 //! The rules about commits and jobs are not here but in `store/ledger.rs`, shared with the other backends.
@@ -17,6 +18,7 @@ mod copy;
 mod disk;
 pub(super) mod marks;
 pub mod repair;
+mod rewrite;
 mod state_dir;
 mod writer;
 

@@ -18,6 +18,7 @@ mod crash;
 mod disk_trouble;
 mod domain;
 mod engine;
+mod erase;
 mod golden;
 mod hostile;
 mod kill;

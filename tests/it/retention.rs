@@ -1,5 +1,6 @@
 //! What need not be kept may go, and the record stays whole.
 
+use crate::program::{Folder, Live, WRONG, stderr, told};
 use crate::support::{finish, sled, workflow, workflows};
 use gleaner::artifacts::Artifacts;
 use gleaner::audit::retention::{Models, Plan};
@@ -198,4 +199,48 @@ async fn what_this_process_stored_stays_until_the_next_opening() {
     assert!(plan.kept.keys().any(|why| why.contains("by the process")), "{:?}", plan.kept);
     drop(engine);
     assert!(gc(&open(folder.path()), 0, true).await.files().next().is_some());
+}
+
+fn ask(folder: &Folder, arguments: &[&str]) -> String {
+    let output = folder.gleaner(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn people_and_programs_are_shown_what_goes_before_it_does() {
+    let folder = Folder::ended();
+    let said = ask(&folder, &["gc", "--keep-scores", "0"]);
+    for words in ["would remove", "checkpoints that never", "stays", "in production", "--yes"] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&ask(&folder, &[&["gc", "--json"], arguments].concat())).unwrap()
+    };
+    let all = json(&["--keep-scores", "0"])["removed"].as_array().unwrap().len();
+    assert!(
+        json(&["--keep-scores", "0", "--models", "all"])["removed"].as_array().unwrap().len() < all
+    );
+    assert_eq!(
+        json(&["--keep", "0"])["removed"],
+        serde_json::json!([]),
+        "every id holds a 0 at its beginning"
+    );
+    let unknown = folder.gleaner(&["gc", "--keep", "nosuchrun"]).output().unwrap();
+    told(&unknown, WRONG, &["nosuchrun"]);
+    let done = ask(&folder, &["gc", "--keep-scores", "0", "--yes"]);
+    assert!(done.contains(&format!("removed {all} artifacts")), "{done}");
+    assert!(ask(&folder, &["log"]).contains("ArtifactsRemoved"));
+    assert!(ask(&folder, &["verify"]).contains("were removed by policy on"));
+    assert!(ask(&folder, &["gc", "--yes"]).contains("removed 0 artifacts"));
+
+    // Beside a run at work, through its socket: what that needs stays.
+    let sets = ["stop.max_cycles=100000", "selector.batch=1", "trainer.epochs=2000"];
+    let mut live = Live::start(folder.running(&sets));
+    live.until("    2 ");
+    let said = ask(&folder, &["gc", "--keep-scores", "0", "--yes"]);
+    assert!(said.contains("of runs that are not over"), "{said}");
+    ask(&folder, &["cancel"]);
+    told(&live.end(), 0, &[]);
+    assert!(ask(&folder, &["verify"]).contains("hold together"));
 }

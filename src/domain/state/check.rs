@@ -8,7 +8,8 @@ use crate::domain::digest::Digest;
 use crate::domain::event::{
     Annotated, Arm, ArtifactsRemoved, BaselineMeasured, BatchSelected, Checkpoint, ClassesMeasured,
     CycleEnded, CycleStarted, DriftChecked, EndReason, KpiChecked, KpiStage, LabelsDoubted,
-    ModelSelected, ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, Trained, Voted,
+    ModelSelected, ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, SampleErased, Trained,
+    Voted,
 };
 use crate::domain::ids::SampleId;
 use crate::domain::kpi::{self, Interval, Verdict};
@@ -174,7 +175,7 @@ impl Run {
         let highest = match label {
             Label::Class(class) => Some(class),
             Label::Classes(set) => set.highest(),
-            Label::Value(_) | Label::Mask(_) => None,
+            Label::Value(_) | Label::Mask(_) | Label::Erased(_) => None,
         };
         match highest.filter(|&class| class as usize >= classes) {
             Some(class) => Err(format!(
@@ -396,6 +397,21 @@ impl Run {
             if self.removed.contains_key(&artifact) || !seen.insert(artifact) {
                 return Err(format!("it removes {artifact} twice"));
             }
+        }
+        Ok(())
+    }
+
+    /// Records are rewritten before that is told, so by then nothing of the sample is known.
+    pub(super) fn check_erasure(&self, erased: &SampleErased) -> Result<(), String> {
+        let sample = &erased.sample;
+        let known = self.labels.get(sample).map(|known| known.label);
+        let said = self.votes.get(sample).into_iter().flatten().map(|ballot| ballot.label);
+        if known.into_iter().chain(said).any(|label| !label.is_erased()) {
+            return Err(format!("the log still tells what sample {sample} is"));
+        }
+        let places = erased.rewritten.iter().map(|record| (record.cycle, record.revision));
+        if !places.is_sorted_by(|a, b| a < b) {
+            return Err("its records are not in the order of the log".to_owned());
         }
         Ok(())
     }
