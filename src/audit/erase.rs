@@ -187,6 +187,7 @@ impl Erasure {
                 Some(RemovedArtifact { artifact, kind, bytes: bytes(&artifact)? })
             });
         let gone: Vec<RemovedArtifact> = gone.collect();
+        self.files.extend(files);
         if gone.is_empty() && rewritten.is_empty() {
             return Ok(()); // erased already, or never looked at
         }
@@ -211,7 +212,6 @@ impl Erasure {
             workflow: definition.digest(),
             events: decision.events.into_iter().map(|(_, event)| event).collect(),
         });
-        self.files.extend(files);
         self.files.extend(gone.iter().map(|gone| gone.artifact));
         self.changes.extend(changes);
         self.runs.push(ErasedRun { run: id, records, artifacts: gone });
@@ -243,7 +243,7 @@ impl Erasure {
     }
 
     /// Removes the files that tell of the sample and that no run needs for anything else, once the log is rewritten. Whoever is
-    /// interrupted before it leaves files that no event names: `gleaner gc` takes those away.
+    /// interrupted before it asks for the same again.
     ///
     /// # Errors
     /// [`EraseError::Store`] if the log cannot be read or a file not be removed.
@@ -280,7 +280,7 @@ struct Held {
     changes: BTreeMap<Position, Event>,
     /// What may hold something of any sample.
     evidence: BTreeMap<Digest, ArtifactKind>,
-    /// Payloads and masks that nothing of this run names any more.
+    /// What tells of samples that are or will be erased: payloads and masks, and what is removed. Nothing else may need it.
     files: BTreeSet<Digest>,
     last: (CycleNumber, Revision),
 }
@@ -304,6 +304,12 @@ impl Held {
             self.evidence.extend(batch.scores.map(|scores| (scores, ArtifactKind::Scores)));
         } else if let Event::LabelsDoubted(doubted) = &recorded.event {
             self.evidence.insert(doubted.evidence, ArtifactKind::Evidence);
+        }
+        // What an earlier erasure was interrupted before.
+        if let Event::SampleErased(erased) = &recorded.event {
+            self.files.extend(erased.rewritten.iter().map(|record| record.original));
+        } else if let Event::ArtifactsRemoved(removed) = &recorded.event {
+            self.files.extend(removed.removed.iter().map(|gone| gone.artifact));
         }
         let changed = recorded.event.without_labels_of(sample);
         let event = changed.as_ref().unwrap_or(&recorded.event);

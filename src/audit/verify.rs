@@ -203,6 +203,14 @@ impl Named {
     }
 }
 
+/// A record that holds another payload than it was hashed with.
+struct Rewritten {
+    original: Digest,
+    now: Digest,
+    /// What was trusted before it, and how many events that were.
+    before: (Option<Trusted>, u64),
+}
+
 /// Reads one run's log.
 struct Reader<'a> {
     artifacts: &'a Artifacts,
@@ -211,8 +219,8 @@ struct Reader<'a> {
     /// The digest of the labels known, until more are.
     known: Option<Digest>,
     pool: Option<Listing>,
-    /// Records that hold another payload than they were hashed with: the digests of both.
-    rewritten: BTreeMap<(CycleNumber, Revision), (Digest, Digest)>,
+    /// Records that hold another payload than they were hashed with.
+    rewritten: BTreeMap<(CycleNumber, Revision), Rewritten>,
     /// Of which of them an event says that they hold this one.
     told: BTreeMap<(CycleNumber, Revision), Digest>,
     /// How many digests of labels cannot be worked out any more.
@@ -266,13 +274,14 @@ impl<'a> Reader<'a> {
 
     /// Each record that holds another payload than it was hashed with must be one of which an event says so.
     fn check_rewritten(&mut self) {
-        for (place, (original, now)) in std::mem::take(&mut self.rewritten) {
-            if self.told.get(&place) != Some(&now) {
-                let what = format!(
-                    "it was rewritten and holds {now} instead of {original}, and no event says so"
-                );
-                self.stop(Some(place), what);
-            }
+        let untold = (self.rewritten.iter())
+            .find(|(place, record)| self.told.get(place) != Some(&record.now));
+        if let Some((place, Rewritten { original, now, before })) = untold {
+            let what = format!(
+                "it was rewritten and holds {now} instead of {original}, and no event says so"
+            );
+            (self.found.trusted, self.found.events) = *before;
+            self.stop(Some(*place), what);
         }
         if self.erased_sets > 0 {
             let what = format!(
@@ -287,7 +296,7 @@ impl<'a> Reader<'a> {
     fn take_erasure(&mut self, erased: &SampleErased) -> Result<String, String> {
         for record in &erased.rewritten {
             let place = (record.cycle, record.revision);
-            let original = self.rewritten.get(&place).map(|(original, _)| *original);
+            let original = self.rewritten.get(&place).map(|record| record.original);
             if original != Some(record.original) {
                 let (cycle, revision) = place;
                 return Err(format!(
@@ -364,7 +373,8 @@ impl<'a> Reader<'a> {
         if let Some(original) = recorded.original {
             // What was decoded can be encoded.
             let now = Payload::of(&recorded.event).map_or(Digest::ZERO, |now| now.digest());
-            self.rewritten.insert((cycle, revision), (original, now));
+            let before = (self.found.trusted, self.found.events);
+            self.rewritten.insert((cycle, revision), Rewritten { original, now, before });
         }
         let said = if let Event::ArtifactsRemoved(removed) = &recorded.event {
             Some(named.remove(removed, self.run.id, self.artifacts))

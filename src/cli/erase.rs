@@ -76,9 +76,9 @@ async fn open(state: &Path) -> Result<SledStore, StoreError> {
 /// Removes what is kept beside the record and can be made again: embeddings of every sample, and what trainings of these runs
 /// left.
 fn remove_caches(state: &Path, erasure: &Erasure) -> Result<(), CliError> {
-    let gone = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Ok(()),
-        _ => Err(CliError::Io(error)),
+    let gone = |error: std::io::Error| {
+        let is_gone = error.kind() == std::io::ErrorKind::NotFound;
+        if is_gone { Ok(()) } else { Err(CliError::Io(error)) }
     };
     std::fs::remove_dir_all(state.join("cache").join("embeddings")).or_else(gone)?;
     let Ok(left) = std::fs::read_dir(state.join("training")) else { return Ok(()) };

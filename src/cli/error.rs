@@ -86,11 +86,11 @@ impl CliError {
 }
 
 fn erase_code(error: &EraseError) -> u8 {
-    match error {
-        EraseError::Store(error) => store_code(error),
-        EraseError::Refused { .. } | EraseError::Unknown { .. } => 2,
-        _ => 1,
+    if let EraseError::Store(error) = error {
+        return store_code(error);
     }
+    let asked_wrongly = matches!(error, EraseError::Refused { .. } | EraseError::Unknown { .. });
+    1 + u8::from(asked_wrongly)
 }
 
 fn engine_code(error: &EngineError, otherwise: u8) -> u8 {

@@ -11,9 +11,10 @@ use gleaner::domain::event::*;
 use gleaner::domain::ids::{CycleNumber, RunId, SampleId};
 use gleaner::domain::label::Label;
 use gleaner::domain::time::Timestamp;
+use gleaner::faults::{Fault, Faults};
 use gleaner::store::codec::Payload;
 use gleaner::store::sled::{SledOptions, SledStore};
-use gleaner::store::{Commit, EventLog, NewEvent, Recorded, Store};
+use gleaner::store::{Commit, EventLog, NewEvent, Recorded, Store, StoreError};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -196,7 +197,7 @@ async fn a_record_that_no_erasure_speaks_of_is_found() {
     let changes = log.iter().filter_map(|recorded| {
         Some((recorded.position, recorded.event.without_labels_of(&sample.as_str().into())?))
     });
-    let changes = changes.collect();
+    let changes: BTreeMap<_, _> = changes.collect();
     let state = folder.path("state");
     store.rewrite(&state, SledOptions::default(), &changes, Commit::default()).await.unwrap();
     let store = open(&folder);
@@ -204,6 +205,8 @@ async fn a_record_that_no_erasure_speaks_of_is_found() {
     let found = verify(&store, store.artifacts(), None).await.unwrap();
     let findings = &found.runs[0].findings;
     assert!(findings.iter().any(|of| of.what.contains("no event says so")), "{findings:?}");
+    let place = log.iter().position(|recorded| changes.contains_key(&recorded.position)).unwrap();
+    assert_eq!(found.runs[0].trusted.unwrap().hash, log[place - 1].hash, "what is before it holds");
     assert!(store.commit(Commit::default()).await.is_ok(), "the store goes on");
 }
 
@@ -265,12 +268,13 @@ fn masked(workflow: &Definition, pool: Digest, [alone, shared]: [Digest; 2]) -> 
     ]
 }
 
-#[tokio::test]
-async fn masks_and_events_that_are_files_go_where_nothing_else_needs_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = folder.path();
-    let open = || SledStore::open(state, SledOptions::default()).unwrap();
-    let store = open();
+fn open_in(state: &Path) -> SledStore {
+    SledStore::open(state, SledOptions::default()).unwrap()
+}
+
+/// A state directory with that run; answers the digests of the event with the labels and of the masks.
+async fn masks(state: &Path) -> (Digest, [Digest; 2]) {
+    let store = open_in(state);
     let workflow = crate::support::workflow("digits.toml", &[]);
     let put = |bytes: &[u8]| store.artifacts().put(bytes).unwrap();
     put(&workflow.canonical_bytes());
@@ -284,29 +288,65 @@ async fn masks_and_events_that_are_files_go_where_nothing_else_needs_them() {
     });
     let append = crate::samples::append(crate::samples::cycle(1, 1), 0, events.collect());
     store.commit(Commit { appends: vec![append], ..Commit::default() }).await.unwrap();
-    drop(store);
-    let artifacts = Artifacts::as_they_are(state.join("artifacts"));
-    assert!(artifacts.path(&annotated.digest()).exists());
+    (annotated.digest(), masks)
+}
 
-    for (sample, left) in [("s00", [false, true]), ("s01", [false, true])] {
-        let store = open();
-        let sample = SampleId::from(sample);
-        let wish = Wish { sample: &sample, run: None, reason: "asked", at: Timestamp(9) };
-        let mut erasure = Erasure::of(&store, store.artifacts(), wish).await.unwrap();
-        assert_eq!(erasure.runs[0].records, 1);
-        let id = || uuid::Uuid::from_u128(Timestamp(9).0.unsigned_abs().into());
-        let commit = erasure.commit(Timestamp(9), "cli", &id);
-        let options = SledOptions::default();
-        store.rewrite(state, options, erasure.changes(), commit).await.unwrap();
-        let store = open();
+/// Erases a sample in a state directory, on a disk that may fail; the files are still to go.
+async fn rewritten(state: &Path, sample: &str, faults: Faults) -> Result<Erasure, StoreError> {
+    let store = open_in(state);
+    let sample = SampleId::from(sample);
+    let wish = Wish { sample: &sample, run: None, reason: "asked", at: Timestamp(9) };
+    let erasure = Erasure::of(&store, store.artifacts(), wish).await.unwrap();
+    assert_eq!(erasure.runs[0].records, 1);
+    let commit = erasure.commit(Timestamp(9), "cli", &|| uuid::Uuid::from_u128(9));
+    let options = SledOptions { faults, ..SledOptions::default() };
+    store.rewrite(state, options, erasure.changes(), commit).await?;
+    Ok(erasure)
+}
+
+#[tokio::test]
+async fn masks_and_events_that_are_files_go_where_nothing_else_needs_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let (annotated, masks) = masks(state).await;
+    let artifacts = Artifacts::as_they_are(state.join("artifacts"));
+    assert!(artifacts.path(&annotated).exists());
+    for sample in ["s00", "s01"] {
+        let mut erasure = rewritten(state, sample, Faults::none()).await.unwrap();
+        let store = open_in(state);
         erasure.remove_files(&store, &artifacts).await.unwrap();
-        assert_eq!(masks.map(|mask| artifacts.path(&mask).exists()), left);
-        assert!(!artifacts.path(&annotated.digest()).exists(), "the event as it was");
+        assert_eq!(masks.map(|mask| artifacts.path(&mask).exists()), [false, true]);
+        assert!(!artifacts.path(&annotated).exists(), "the event as it was");
         let found = verify(&store, store.artifacts(), None).await.unwrap();
         assert!(found.is_sound(), "{found:?}");
     }
     let left = artifacts.list().unwrap().len();
     assert_eq!(left, 4, "the workflow, the pool, the shared mask, and the event as it is now");
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_anywhere_leaves_the_old_log_or_the_new_one() {
+    let mut outcomes = [0, 0];
+    for number in 1.. {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path();
+        masks(state).await;
+        let faults = Faults::at(number, Fault::Failed);
+        let done = rewritten(state, "s00", faults.clone()).await;
+        let store = open_in(state);
+        assert!(!state.join("rewriting").exists());
+        let (_, log) = records(&store).await;
+        let is_new = log.iter().any(|recorded| recorded.original.is_some());
+        assert_eq!(log.len(), if is_new { 7 } else { 6 }, "step {number}");
+        assert!(is_new || done.is_err(), "step {number} failed and nobody was told");
+        let found = verify(&store, store.artifacts(), None).await.unwrap();
+        assert!(found.is_sound(), "step {number}: {found:?}");
+        outcomes[usize::from(is_new)] += 1;
+        if faults.steps() < number {
+            break;
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 1), "{outcomes:?}");
 }
 
 #[test]
