@@ -396,6 +396,7 @@ fn raw_record(index: usize) -> Vec<u8> {
         workflow: new.workflow,
         previous: Digest::ZERO,
         hash: Digest::ZERO,
+        original: None,
         event: new.event,
     };
     let payload = Payload::of(&record.event).unwrap();

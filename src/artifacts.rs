@@ -1,16 +1,17 @@
 //! Content-addressed files: bytes too large for an event, each stored once under its SHA-256.
 //!
 //! `ab/cdef...` holds the bytes whose digest is `abcdef...`, so `sha256sum` checks an artifact and other programs open it
-//! by its path. What is in them, and who may forget them, is not decided here: artifacts are never changed or removed.
+//! by its path. What is in them, and who may forget them, is not decided here: artifacts are never changed, and removed only
+//! while nobody in this process can be about to name them.
 
 use crate::domain::digest::{Digest, Hasher};
 use crate::domain::ids::RunId;
 use crate::faults::Faults;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 
 const TEMPORARY: &str = ".writing-";
@@ -20,6 +21,8 @@ const TEMPORARY: &str = ".writing-";
 pub struct Artifacts {
     root: Arc<Path>,
     faults: Faults,
+    // What was stored or asked for through these handles: an event that names it may be on its way. Held for microseconds.
+    counted_on: Arc<Mutex<BTreeSet<Digest>>>,
 }
 
 /// How many bytes are looked at at a time.
@@ -95,7 +98,7 @@ impl Artifacts {
     #[must_use]
     pub fn as_they_are(dir: impl Into<PathBuf>) -> Self {
         let root: PathBuf = dir.into();
-        Self { root: root.into(), faults: Faults::none() }
+        Self { root: root.into(), faults: Faults::none(), counted_on: Arc::default() }
     }
 
     /// As [`Artifacts::open`], on a disk that may be made to fail.
@@ -114,7 +117,7 @@ impl Artifacts {
                     .map_err(failed("remove", &path, 0))?;
             }
         }
-        Ok(Self { root: root.into(), faults })
+        Ok(Self { root: root.into(), faults, counted_on: Arc::default() })
     }
 
     /// Stores bytes under their digest. When this answers `Ok`, they survive whatever the disk survives. Bytes that are
@@ -221,10 +224,72 @@ impl Artifacts {
         self.state().join("models").join(run.to_string()).join("current.onnx")
     }
 
-    /// Whether there is a file for that digest; what it holds is not looked at.
+    /// Whether there is a file for that digest; what it holds is not looked at. From now on it stays, see
+    /// [`Artifacts::remove`]: who names an artifact that is there already asks this first.
     #[must_use]
     pub fn contains(&self, digest: &Digest) -> bool {
+        self.counted_on().insert(*digest);
         self.path(digest).is_file()
+    }
+
+    /// Every artifact that is there with its length in bytes, in the order of digests. What has another name is no artifact
+    /// and is left out; what the files hold is not looked at.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] or [`ArtifactError::NotWritable`] if the folders cannot be read.
+    pub fn list(&self) -> Result<BTreeMap<Digest, u64>, ArtifactError> {
+        let mut found = BTreeMap::new();
+        for folder in fs::read_dir(&self.root).map_err(failed("list", &self.root, 0))? {
+            let folder = folder.map_err(failed("list", &self.root, 0))?;
+            if !folder.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let path = folder.path();
+            for file in fs::read_dir(&path).map_err(failed("list", &path, 0))? {
+                let file = file.map_err(failed("list", &path, 0))?;
+                let (begin, end) = (folder.file_name(), file.file_name());
+                let name = format!("{}{}", begin.to_string_lossy(), end.to_string_lossy());
+                if let (Ok(digest), Ok(about)) = (name.parse::<Digest>(), file.metadata())
+                    && about.is_file()
+                {
+                    found.insert(digest, about.len());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether it was stored or asked for since the folder was opened; then it stays until the next opening.
+    #[must_use]
+    pub fn is_counted_on(&self, digest: &Digest) -> bool {
+        self.counted_on().contains(digest)
+    }
+
+    /// Removes the file of that digest; false where it stays, because it was stored or asked for since the folder was opened
+    /// and an event that names it may be on its way. Who removes something says so durably *before*: a crash may leave the
+    /// file, and a power cut may bring it back.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotWritable`] or [`ArtifactError::Io`]; a file that is not there is no error.
+    pub fn remove(&self, digest: &Digest) -> Result<bool, ArtifactError> {
+        // Held until the file is gone: whoever stores the same bytes meanwhile comes before, and it stays, or finds nothing
+        // and writes it anew.
+        let counted_on = self.counted_on();
+        if counted_on.contains(digest) {
+            return Ok(false);
+        }
+        let path = self.path(digest);
+        let gone = || match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        self.faults.step("remove an artifact", gone).map_err(failed("remove", &path, 0))?;
+        drop(counted_on);
+        Ok(true)
+    }
+
+    fn counted_on(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        self.counted_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The folder.
@@ -243,6 +308,7 @@ impl Artifacts {
     fn write(&self, bytes: &[u8]) -> Result<Digest, ArtifactError> {
         let digest = Digest::of(bytes);
         let path = self.path(&digest);
+        self.counted_on().insert(digest);
         if let Some(folder) = path.parent().filter(|folder| is_link(folder)) {
             return Err(ArtifactError::Link { path: folder.to_path_buf() });
         }
@@ -332,6 +398,7 @@ impl NewArtifact {
         self.write_out().map_err(failed("write", &root, self.bytes))?;
         let digest = std::mem::take(&mut self.hasher).finish();
         let path = self.artifacts.path(&digest);
+        self.artifacts.counted_on().insert(digest);
         if let Some(folder) = path.parent().filter(|folder| is_link(folder)) {
             return Err(ArtifactError::Link { path: folder.to_path_buf() });
         }
@@ -545,6 +612,26 @@ mod tests {
         Artifacts::open(artifacts.root()).unwrap();
         assert!(!leftover.exists());
         assert!(busy.exists());
+    }
+
+    #[test]
+    fn what_was_stored_since_the_opening_stays_and_the_rest_may_go() {
+        let (_folder, artifacts) = folder();
+        let [old, again, asked] =
+            [b"old".as_slice(), b"again", b"asked"].map(|bytes| artifacts.put(bytes).unwrap());
+        assert!(!artifacts.remove(&old).unwrap(), "whoever stored it may be about to name it");
+        let artifacts = Artifacts::open(artifacts.root()).unwrap();
+        fs::write(artifacts.root().join("README"), b"no artifact").unwrap();
+        assert_eq!(artifacts.list().unwrap(), [(old, 3), (again, 5), (asked, 5)].into());
+        artifacts.clone().put(b"again").unwrap();
+        assert!(artifacts.contains(&asked));
+        for (digest, goes) in [(old, true), (again, false), (asked, false), (old, true)] {
+            assert_eq!(artifacts.is_counted_on(&digest), !goes);
+            assert_eq!(artifacts.remove(&digest).unwrap(), goes);
+            assert_eq!(artifacts.path(&digest).exists(), !goes);
+        }
+        artifacts.put(b"old").unwrap();
+        assert_eq!(artifacts.get(&old).unwrap(), b"old");
     }
 
     #[test]

@@ -16,11 +16,13 @@ mod backup;
 mod bundle;
 mod checkpoint;
 mod doctor;
+mod erase;
 mod error;
 mod explanation;
 mod export;
 mod fork;
 mod futures;
+mod gc;
 mod jobs;
 mod labels;
 mod log;
@@ -237,6 +239,35 @@ enum Command {
     },
     /// Write a run as one page that needs no network: curve, checks, batches, models, picks, and whether its record holds.
     Report(report::Arguments),
+    /// Remove artifacts that need not be kept: shows what would go and why the rest stays; `--yes` does it.
+    Gc {
+        /// Keep the scores and the evidence of so many cycles at the end of each run.
+        #[arg(long, value_name = "K", default_value_t = 5)]
+        keep_scores: u32,
+        /// Which models are kept.
+        #[arg(long, value_enum, default_value_t = KeptModels::Production)]
+        models: KeptModels,
+        /// Keep everything of this run; may be given several times. `models pin` keeps a run for ever.
+        #[arg(long, value_name = "RUN")]
+        keep: Vec<String>,
+        /// Do it. Each removal is recorded in the log before the file goes.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Forget a sample on request: its labels and answers, and every file that holds scores of it. The record stays whole.
+    Erase {
+        /// The sample's id.
+        sample: String,
+        /// From this run only [default: every run].
+        #[arg(long)]
+        run: Option<String>,
+        /// Why; kept in the log.
+        #[arg(long)]
+        reason: String,
+        /// Do it; what was erased does not come back.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Hold every event, pick, label and file against each other; write nothing.
     Verify {
         /// The run, or the beginning of its id [default: all]; or a bundle's file, which needs no state directory.
@@ -305,6 +336,15 @@ enum Command {
     /// A process that is going to die, for `selftest`.
     #[command(hide = true)]
     SelftestChild(selftest::ChildArguments),
+}
+
+/// Which models `gc` keeps.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum KeptModels {
+    /// Those that were in production.
+    Production,
+    /// Every checkpoint.
+    All,
 }
 
 #[derive(Debug, Args)]
@@ -628,6 +668,12 @@ async fn dispatch(cli: &Cli, output: &Output) -> Result<ExitCode, CliError> {
             bundle::bundle(cli, output, file, &wanted).await
         }
         Command::Report(arguments) => report::report(cli, output, arguments).await,
+        Command::Gc { keep_scores, models, keep, yes } => {
+            gc::gc(cli, output, *keep_scores, *models, keep, *yes).await
+        }
+        Command::Erase { sample, run, reason, yes } => {
+            erase::erase(cli, output, sample, run.as_deref(), reason, *yes).await
+        }
         Command::Key { action } => checkpoint::key(output, action),
         Command::Checkpoint { action } => checkpoint::checkpoint(cli, output, action).await,
         Command::Simulate(arguments) => simulate::simulate(output, arguments).await,

@@ -9,6 +9,7 @@ pub mod backup;
 mod records;
 mod replay;
 mod report;
+mod retention;
 mod selection;
 mod wire;
 
@@ -23,6 +24,7 @@ pub use records::{decoded, records_from};
 use records::{encoded, page};
 use replay::{parts, replayed};
 use report::reported;
+use retention::collected;
 use selection::{explained, explained_batch, reinferred, reselected, what_else};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,6 +83,18 @@ pub enum ControlError {
     /// A batch that cannot be picked with its model run again.
     #[error(transparent)]
     Reinfer(#[from] ReinferError),
+    /// What was asked for is no longer kept.
+    #[error(
+        "{what} was removed by policy on {date}: the log keeps its digest, {artifact}, by which a copy can be told"
+    )]
+    Removed {
+        /// What is meant, for people.
+        what: String,
+        /// Its digest.
+        artifact: Digest,
+        /// The day on which that was recorded, in UTC.
+        date: String,
+    },
     /// A sample of which a log says nothing.
     #[error("the log of run {run} says nothing of sample {sample:?}: it was never a candidate")]
     UnknownSample {
@@ -295,6 +309,9 @@ pub async fn handle(engine: &Engine, request: Request) -> Result<Response, Contr
         Request::BackUp { to } => Ok(Response::BackedUp(backup::back_up(engine, &to).await?)),
         Request::Report { run, picks } => {
             Ok(Response::Report(reported(engine, run.as_deref(), picks).await?))
+        }
+        Request::Collect { cycles, models, keep, confirmed } => {
+            Ok(Response::Collected(collected(engine, cycles, models, &keep, confirmed).await?))
         }
         Request::Labels { run } => {
             let run = find_run(engine, run.as_deref()).await?;

@@ -19,6 +19,7 @@
 //! | [`status`], [`notice`] | what is seen from outside |
 //! | [`forecast`], [`savings`], [`label_report`] | what a run's history says of its future, of random selection, of its labels |
 //! | `reinfer` | a past batch, with its model run again |
+//! | `retention` | artifacts that are no longer kept |
 //! | `published`, `unfinished` | the production model's file; trainings that were cut off |
 //! | [`clock`] | the door for time and ids |
 
@@ -37,6 +38,7 @@ mod published;
 pub mod reactor;
 pub mod reactors;
 pub mod reinfer;
+mod retention;
 pub mod savings;
 mod spool;
 pub mod status;
@@ -269,8 +271,14 @@ impl Engine {
         let artifacts = self.inner.artifacts.clone();
         blocking(move || {
             let doubted = run.history.iter().rev().find_map(|line| line.doubted.as_ref());
-            let evidence = doubted.map(|doubted| artifacts.get(&doubted.evidence)).transpose()?;
-            Ok(LabelReport::of(&run, evidence.as_deref())?)
+            let evidence = doubted.map(|doubted| doubted.evidence);
+            let removed = evidence.and_then(|evidence| run.removed.get(&evidence).copied());
+            let gone = |evidence: &Digest| removed.is_some() && !artifacts.path(evidence).exists();
+            let evidence = evidence.filter(|evidence| !gone(evidence));
+            let evidence = evidence.map(|evidence| artifacts.get(&evidence)).transpose()?;
+            let report = LabelReport::of(&run, evidence.as_deref())?;
+            let removed = removed.filter(|_| evidence.is_none()).map(Timestamp::date);
+            Ok(LabelReport { removed, ..report })
         })
         .await
     }

@@ -79,6 +79,8 @@ pub struct Recorded {
     pub previous: Digest,
     /// SHA-256(previous || header || SHA-256(payload)).
     pub hash: Digest,
+    /// The digest of the payload that the hash covers, where the record was rewritten since because a sample was erased.
+    pub original: Option<Digest>,
     /// What happened.
     pub event: Event,
 }

@@ -27,7 +27,7 @@ pub fn of_answers<'a>(
 ) -> impl Iterator<Item = Vote<'a>> {
     answers.into_iter().filter_map(|(sample, annotator, label)| match label {
         Label::Class(class) => Some(Vote { sample, annotator, class }),
-        Label::Classes(_) | Label::Value(_) | Label::Mask(_) => None,
+        Label::Classes(_) | Label::Value(_) | Label::Mask(_) | Label::Erased(_) => None,
     })
 }
 

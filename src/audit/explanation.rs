@@ -44,6 +44,13 @@ pub enum Happened {
         /// The labelled sample most like it.
         nearest: Option<Neighbour>,
     },
+    /// It was a candidate, and what the batch was picked from is no longer kept.
+    Unknown {
+        /// In which cycle.
+        cycle: CycleNumber,
+        /// The day on which that was removed, in UTC.
+        date: String,
+    },
     /// Somebody answered what it is.
     Answered {
         /// In which cycle.
@@ -259,6 +266,15 @@ impl Explainer {
             self.learn(cycle, event);
         }
         self.known.take(event, files);
+    }
+
+    /// What the batch that was taken in last was picked from was removed on `date`, a day in UTC.
+    pub fn lost(&mut self, date: String) {
+        if let Some(last) = self.found.history.last_mut()
+            && let Happened::Passed { cycle, score: None, .. } = *last
+        {
+            *last = Happened::Unknown { cycle, date };
+        }
     }
 
     /// What was found; `None` where the log says nothing of the sample.

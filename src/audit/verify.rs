@@ -8,19 +8,20 @@
 //! What a fork inherited must be what the other run's log holds, where both are in the store.
 
 mod inherited;
+mod named;
 
-use crate::artifacts::{ArtifactError, Artifacts};
+use crate::artifacts::Artifacts;
 use crate::domain::digest::Digest;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, SampleErased};
 use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId, SampleId};
 use crate::domain::label::Label;
 use crate::domain::labelled_set::LabelledSet;
 use crate::domain::state::{Phase, Run};
 use crate::pool::Listing;
+use crate::store::codec::Payload;
 use crate::store::{EventLog, Recorded, StoreError};
-use rayon::prelude::*;
+use named::Named;
 use serde::{Deserialize, Serialize};
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many records are read at a time; bounds the memory that a long log takes.
@@ -51,6 +52,9 @@ pub struct VerifiedRun {
     pub events: u64,
     /// What does not hold, in the order in which it was found; the log is not read beyond its first finding.
     pub findings: Vec<Finding>,
+    /// What is no longer there, and rightly so.
+    #[serde(default)]
+    pub notes: Vec<Finding>,
 }
 
 /// The end of what can be trusted.
@@ -64,14 +68,14 @@ pub struct Trusted {
     pub hash: Digest,
 }
 
-/// Something that does not hold.
+/// Something that does not hold, or that has to be said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The cycle of the event that it was found at, where it was one.
     pub cycle: Option<CycleNumber>,
     /// Its revision.
     pub revision: Option<Revision>,
-    /// What does not hold, for people.
+    /// What it is, for people.
     pub what: String,
 }
 
@@ -144,7 +148,7 @@ async fn hold(
         }
         page = next;
     }
-    named.0.retain(|digest, _| !left_out.is_some_and(|left_out| left_out.contains(digest)));
+    named.by.retain(|digest, _| !left_out.is_some_and(|left_out| left_out.contains(digest)));
     let intact = named.check(artifacts, &mut found);
     let events = found.iter().map(|run| run.events).sum();
     let damaged = found
@@ -173,44 +177,12 @@ impl Pages<'_> {
     }
 }
 
-/// Every artifact that an event names, and the first event that does.
-#[derive(Default)]
-struct Named(BTreeMap<Digest, (CycleId, Revision, &'static str)>);
-
-impl Named {
-    fn add(&mut self, digest: Digest, recorded: &Recorded) {
-        if let Entry::Vacant(entry) = self.0.entry(digest) {
-            entry.insert((recorded.cycle, recorded.revision, recorded.event.name()));
-        }
-    }
-
-    /// Reads all of them; answers how many are sound.
-    fn check(&self, artifacts: &Artifacts, found: &mut [VerifiedRun]) -> u64 {
-        let wrong: Vec<(CycleId, Finding)> = self
-            .0
-            .par_iter()
-            .filter_map(|(digest, (cycle, revision, event))| {
-                let error = artifacts.check(digest).err()?;
-                let why = if let ArtifactError::Missing { .. } = error {
-                    "is missing".to_owned()
-                } else if let ArtifactError::Damaged { actual, .. } = error {
-                    format!("is another file now: its digest is {actual}")
-                } else {
-                    format!("cannot be read: {error}")
-                };
-                let what = format!("{event} names the artifact {digest}, which {why}");
-                let (number, revision) = (Some(cycle.cycle), Some(*revision));
-                Some((*cycle, Finding { cycle: number, revision, what }))
-            })
-            .collect();
-        let sound = self.0.len() - wrong.len();
-        for (cycle, finding) in wrong {
-            if let Some(run) = found.iter_mut().find(|run| run.run == cycle.run) {
-                run.findings.push(finding);
-            }
-        }
-        sound as u64
-    }
+/// A record that holds another payload than it was hashed with.
+struct Rewritten {
+    original: Digest,
+    now: Digest,
+    /// What was trusted before it, and how many events that were.
+    before: (Option<Trusted>, u64),
 }
 
 /// Reads one run's log.
@@ -223,6 +195,12 @@ struct Reader<'a> {
     known: Option<Digest>,
     /// The pool that was read last; runs share them.
     pool: Option<(Digest, Option<Listing>)>,
+    /// Records that hold another payload than they were hashed with.
+    rewritten: BTreeMap<(CycleNumber, Revision), Rewritten>,
+    /// Of which of them an event says that they hold this one.
+    told: BTreeMap<(CycleNumber, Revision), Digest>,
+    /// How many digests of labels cannot be worked out any more.
+    erased_sets: u64,
     found: VerifiedRun,
     /// From where on damage is looked for event by event.
     from: CycleNumber,
@@ -237,10 +215,21 @@ impl<'a> Reader<'a> {
         pool: Option<(Digest, Option<Listing>)>,
         in_store: bool,
     ) -> Self {
-        let found = VerifiedRun { run, trusted: None, events: 0, findings: Vec::new() };
-        let (run, head, labels) = (Run::new(run), Digest::ZERO, LabelledSet::default());
-        let from = CycleNumber(1);
-        Self { artifacts, run, head, labels, known: None, pool, found, from, in_store }
+        let (findings, notes) = (Vec::new(), Vec::new());
+        Self {
+            artifacts,
+            run: Run::new(run),
+            head: Digest::ZERO,
+            labels: LabelledSet::default(),
+            known: None,
+            pool,
+            rewritten: BTreeMap::new(),
+            told: BTreeMap::new(),
+            erased_sets: 0,
+            found: VerifiedRun { run, trusted: None, events: 0, findings, notes },
+            from: CycleNumber(1),
+            in_store,
+        }
     }
 
     /// Takes a page in: the next one, the empty one at the end, or damage. Nothing after the first finding.
@@ -280,10 +269,52 @@ impl<'a> Reader<'a> {
                 self.stop(None, format!("it inherits {cycle} cycles, and has {held}"));
             }
         }
+        self.check_rewritten();
         if self.in_store {
             self.check_current();
         }
         Ok(())
+    }
+
+    /// Each record that holds another payload than it was hashed with must be one of which an event says so.
+    fn check_rewritten(&mut self) {
+        let untold = (self.rewritten.iter())
+            .find(|(place, record)| self.told.get(place) != Some(&record.now));
+        if let Some((place, Rewritten { original, now, before })) = untold {
+            let what = format!(
+                "it was rewritten and holds {now} instead of {original}, and no event says so"
+            );
+            (self.found.trusted, self.found.events) = *before;
+            self.stop(Some(*place), what);
+        }
+        if self.erased_sets > 0 {
+            let what = format!(
+                "{} digests of labelled sets cannot be worked out again: labels in them are erased",
+                self.erased_sets
+            );
+            self.found.notes.push(Finding { cycle: None, revision: None, what });
+        }
+    }
+
+    /// What an erasing event says of records; answers what is to be said of it.
+    fn take_erasure(&mut self, erased: &SampleErased) -> Result<String, String> {
+        for record in &erased.rewritten {
+            let place = (record.cycle, record.revision);
+            let original = self.rewritten.get(&place).map(|record| record.original);
+            if original != Some(record.original) {
+                let (cycle, revision) = place;
+                return Err(format!(
+                    "it says that {cycle}.{revision} was rewritten, whose payload was {}, and it was not",
+                    record.original
+                ));
+            }
+            self.told.insert(place, record.now);
+        }
+        let (sample, date, reason) = (&erased.sample, erased.at.date(), &erased.reason);
+        let records = erased.rewritten.len();
+        Ok(format!(
+            "sample {sample} was erased on {date}: {reason}; {records} records say no more what it is, and hold together by the digests of what they said"
+        ))
     }
 
     /// The file that other processes read must be the production model.
@@ -342,6 +373,31 @@ impl<'a> Reader<'a> {
         }
         for digest in recorded.event.artifacts() {
             named.add(digest, recorded);
+        }
+        if let Some(original) = recorded.original {
+            // What was decoded can be encoded.
+            let now = Payload::of(&recorded.event).map_or(Digest::ZERO, |now| now.digest());
+            let before = (self.found.trusted, self.found.events);
+            self.rewritten.insert((cycle, revision), Rewritten { original, now, before });
+        }
+        let said = if let Event::ArtifactsRemoved(removed) = &recorded.event {
+            Some(named.remove(removed, self.run.id, self.artifacts))
+        } else if let Event::SampleErased(erased) = &recorded.event {
+            Some(self.take_erasure(erased))
+        } else {
+            None
+        };
+        if let Some(said) = said {
+            match said {
+                Ok(what) => {
+                    let (cycle, revision) = (Some(cycle), Some(revision));
+                    self.found.notes.push(Finding { cycle, revision, what });
+                }
+                Err(what) => {
+                    self.stop(Some((cycle, revision)), what);
+                    return false;
+                }
+            }
         }
         if let Event::CycleStarted(started) = &recorded.event {
             named.add(started.pool, recorded);
@@ -413,7 +469,9 @@ impl<'a> Reader<'a> {
             | Event::BaselineMeasured(_)
             | Event::DriftChecked(_)
             | Event::ClassesMeasured(_)
-            | Event::Forked(_) => {}
+            | Event::Forked(_)
+            | Event::ArtifactsRemoved(_)
+            | Event::SampleErased(_) => {}
         }
         if self.run.log_of(event) != recorded.cycle.cycle && self.run.phase != Phase::New {
             return Err(format!("{} stands in the log of another cycle", event.name()));
@@ -435,6 +493,10 @@ impl<'a> Reader<'a> {
     fn check_labels(&mut self, what: &str, said: Digest) -> Result<(), String> {
         let known = *self.known.get_or_insert_with(|| self.labels.digest());
         if said == known {
+            return Ok(());
+        }
+        if self.run.labels.values().any(|known| known.label.is_erased()) {
+            self.erased_sets += 1;
             return Ok(());
         }
         Err(format!("it {what} the labels {said}, but those known are {known}"))

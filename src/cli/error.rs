@@ -1,6 +1,7 @@
 //! What a subcommand can fail with, and the exit code that says so.
 
 use crate::audit::export::ExportError;
+use crate::audit::erase::EraseError;
 use crate::control::ControlError;
 use crate::engine::EngineError;
 use crate::inference::InferenceError;
@@ -34,6 +35,8 @@ pub(super) enum CliError {
     #[error("{} holds no runs: start one with `gleaner run WORKFLOW`, or name its directory with --state", path.display())]
     NoState { path: PathBuf },
     #[error(transparent)]
+    Erase(EraseError),
+    #[error(transparent)]
     Selftest(#[from] SelftestError),
     #[error(transparent)]
     Simulate(#[from] SimulateError),
@@ -59,6 +62,12 @@ impl From<StoreError> for CliError {
     }
 }
 
+impl From<EraseError> for CliError {
+    fn from(error: EraseError) -> Self {
+        if let EraseError::Store(error) = error { error.into() } else { Self::Erase(error) }
+    }
+}
+
 impl CliError {
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
@@ -70,6 +79,7 @@ impl CliError {
             Self::Control(ControlError::NotWhole { .. }) => 5,
             Self::Control(ControlError::Copy { .. }) => 1,
             Self::Control(_) => 2,
+            Self::Erase(error) => erase_code(error),
             Self::InUse { .. } => 4,
             Self::Store(error) | Self::Selftest(SelftestError::Store(error)) => store_code(error),
             Self::Selftest(SelftestError::Engine(error)) => engine_code(error, 1),
@@ -79,6 +89,14 @@ impl CliError {
             Self::Selftest(_) | Self::Runtime(_) | Self::Io(_) => 1,
         })
     }
+}
+
+fn erase_code(error: &EraseError) -> u8 {
+    if let EraseError::Store(error) = error {
+        return store_code(error);
+    }
+    let asked_wrongly = matches!(error, EraseError::Refused { .. } | EraseError::Unknown { .. });
+    1 + u8::from(asked_wrongly)
 }
 
 fn engine_code(error: &EngineError, otherwise: u8) -> u8 {

@@ -68,6 +68,9 @@ impl Teller<'_> {
                     self.near(nearest.as_ref())
                 )
             }
+            Happened::Unknown { cycle, date } => {
+                format!("cycle {cycle}: not picked, its score was removed by policy on {date}")
+            }
             Happened::Answered { cycle, annotator, label } => {
                 format!("cycle {cycle}: {annotator} says {}", self.name(*label))
             }
@@ -127,6 +130,7 @@ impl Teller<'_> {
             }
             Label::Value(value) => value.get().to_string(),
             Label::Mask(digest) => format!("mask {}", digest.short()),
+            Label::Erased(_) => "something that was erased".to_owned(),
         }
     }
 }

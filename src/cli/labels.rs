@@ -37,6 +37,10 @@ fn show(output: &Output, report: &LabelReport) -> Result<(), CliError> {
             doubted.suspects.saturating_sub(report.suspects.len() as u64)
         ))?;
     }
+    if let Some(date) = &report.removed {
+        output
+            .line(&format!("suspects   what those models said was removed by policy on {date}"))?;
+    }
     for suspect in report.suspects.iter().take(LISTED_MAX) {
         let SuspectLabel { sample, label, likely, probability } = suspect;
         output

@@ -182,6 +182,16 @@ pub(super) fn sentence(event: &Event) -> String {
             });
             format!("{} of {} classes{lowest}", measured.metric, measured.classes.len())
         }
+        Event::ArtifactsRemoved(removed) => {
+            let bytes: u64 = removed.removed.iter().map(|gone| gone.bytes).sum();
+            format!("{} artifacts, {bytes} bytes; kept: {}", removed.removed.len(), removed.policy)
+        }
+        Event::SampleErased(erased) => format!(
+            "what sample {} is, in {} records: {}",
+            erased.sample,
+            erased.rewritten.len(),
+            erased.reason
+        ),
         Event::RunEnded(ended) => {
             format!(
                 "{:?} after {} cycles with {} labels",

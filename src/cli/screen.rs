@@ -123,7 +123,9 @@ impl Screen {
             | Event::BaselineMeasured(_)
             | Event::DriftChecked(_)
             | Event::ClassesMeasured(_)
-            | Event::Forked(_) => {}
+            | Event::Forked(_)
+            | Event::ArtifactsRemoved(_)
+            | Event::SampleErased(_) => {}
         }
         Ok(())
     }

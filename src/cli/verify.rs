@@ -101,12 +101,14 @@ fn show_run(output: &Output, run: &VerifiedRun) -> Result<(), CliError> {
         },
     );
     output.line(&format!("run {}: {end}", run.run))?;
-    for finding in &run.findings {
-        let place = match (finding.cycle, finding.revision) {
-            (Some(cycle), Some(revision)) => format!("{cycle}.{revision}: "),
-            (_, _) => String::new(),
-        };
-        output.line(&output.style(Style::Red, &format!("  {place}{}", finding.what)))?;
+    for (found, style) in [(&run.notes, Style::Dim), (&run.findings, Style::Red)] {
+        for finding in found {
+            let place = match (finding.cycle, finding.revision) {
+                (Some(cycle), Some(revision)) => format!("{cycle}.{revision}: "),
+                (_, _) => String::new(),
+            };
+            output.line(&output.style(style, &format!("  {place}{}", finding.what)))?;
+        }
     }
     Ok(())
 }

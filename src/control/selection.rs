@@ -1,5 +1,6 @@
 //! Questions about batches and samples, answered from the log and the evidence that it names.
 
+use super::retention::check_kept;
 use super::{ControlError, find_run, records};
 use crate::audit::explanation::{BatchExplainer, BatchExplanation, Explainer, Explanation};
 use crate::audit::inferred::{Inferred, compare};
@@ -30,6 +31,16 @@ pub(super) async fn reinferred(
     provider: Option<ProviderChoice>,
 ) -> Result<Inferred, ControlError> {
     let (run, cycle) = find_cycle(engine, run, cycle).await?;
+    if let Some(batch) = selected(engine, run, cycle).await? {
+        for (artifact, what) in [
+            (batch.scores, format!("what the batch of cycle {cycle} was picked from")),
+            (batch.model, format!("the model of the batch of cycle {cycle}")),
+        ] {
+            if let Some(artifact) = artifact {
+                check_kept(engine, run, &artifact, &what).await?;
+            }
+        }
+    }
     let found = engine.reinfer(run, cycle, provider).await?;
     Ok(compare(cycle, (&found.then, &found.evidence), (&found.now, &found.evidence_now)))
 }
@@ -67,6 +78,13 @@ pub(super) async fn explained(
     for cycle in (1..=engine.last_cycle(run).await?.0).map(CycleNumber) {
         for recorded in records(engine, run, cycle).await? {
             explainer.take(cycle, &recorded.event, &mut files);
+            if let Event::BatchSelected(BatchSelected { scores: Some(scores), .. }) =
+                &recorded.event
+                && let Err(ControlError::Removed { date, .. }) =
+                    check_kept(engine, run, scores, "").await
+            {
+                explainer.lost(date);
+            }
         }
     }
     explainer.finish().ok_or_else(|| ControlError::UnknownSample { sample: sample.to_owned(), run })
@@ -99,9 +117,7 @@ async fn batch(
 ) -> Result<(CycleNumber, BatchSelected, Evidence), ControlError> {
     let (run, cycle) = find_cycle(engine, run, cycle).await?;
     let lacks = |what: &str| ControlError::Selection(format!("cycle {cycle} of run {run} {what}"));
-    let selected = records(engine, run, cycle).await?.into_iter().find_map(|recorded| {
-        if let Event::BatchSelected(batch) = recorded.event { Some(batch) } else { None }
-    });
+    let selected = selected(engine, run, cycle).await?;
     let selected = selected.ok_or_else(|| lacks("has no batch yet"))?;
     let digest = selected.scores.ok_or_else(|| {
         lacks(&format!(
@@ -109,9 +125,22 @@ async fn batch(
             selected.strategy
         ))
     })?;
+    check_kept(engine, run, &digest, &format!("what the batch of cycle {cycle} was picked from"))
+        .await?;
     let bytes = engine.artifacts().get(&digest).map_err(crate::engine::EngineError::from)?;
     let evidence = Evidence::read(&bytes).map_err(|error| lacks(&error.to_string()))?;
     Ok((cycle, selected, evidence))
+}
+
+/// The batch of a cycle, if it has one yet.
+async fn selected(
+    engine: &Engine,
+    run: RunId,
+    cycle: CycleNumber,
+) -> Result<Option<BatchSelected>, ControlError> {
+    Ok(records(engine, run, cycle).await?.into_iter().find_map(|recorded| {
+        if let Event::BatchSelected(batch) = recorded.event { Some(batch) } else { None }
+    }))
 }
 
 /// A cycle that a run has.

@@ -6,6 +6,7 @@ use crate::audit::explanation::{BatchExplanation, Explanation};
 use crate::audit::inferred::Inferred;
 use crate::audit::replay::{Difference, Snapshot};
 use crate::audit::report::value::Report;
+use crate::audit::retention::{Models, Plan};
 use crate::audit::selection::{Reselected, WhatIf};
 use crate::domain::definition::ProviderChoice;
 use crate::domain::event::Event;
@@ -169,6 +170,17 @@ pub enum Request {
         /// How many picks it shows, the newest.
         picks: usize,
     },
+    /// What may go of what is kept.
+    Collect {
+        /// Of how many cycles at the end of each run scores and evidence are kept.
+        cycles: u32,
+        /// Which models are kept.
+        models: Models,
+        /// Runs of which everything is kept.
+        keep: Vec<String>,
+        /// Whether it shall go.
+        confirmed: bool,
+    },
     /// How good a run's labels are.
     Labels {
         /// Which run; the newest if none is named.
@@ -238,6 +250,8 @@ pub enum Response {
     Models(Vec<ModelSummary>),
     /// To [`Request::Labels`].
     Labels(LabelReport),
+    /// To [`Request::Collect`].
+    Collected(Plan),
     /// To [`Request::Explain`].
     Explained(Explanation),
     /// To [`Request::ExplainBatch`].
@@ -302,6 +316,9 @@ pub struct LogRecord {
     pub previous: String,
     /// Its hash.
     pub hash: String,
+    /// The digest of the payload that the hash covers, where it was rewritten because a sample was erased.
+    #[serde(default)]
+    pub original: Option<String>,
     /// What happened.
     pub name: String,
     /// What happened, in full.
@@ -323,6 +340,7 @@ impl From<Recorded> for LogRecord {
             workflow: recorded.workflow.to_string(),
             previous: recorded.previous.to_string(),
             hash: recorded.hash.to_string(),
+            original: recorded.original.map(|original| original.to_string()),
             name: recorded.event.name().to_owned(),
             event: recorded.event,
         }

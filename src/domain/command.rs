@@ -2,9 +2,9 @@
 
 use super::digest::Digest;
 use super::event::{
-    Annotation, BaselineMeasured, BatchSelected, ClassKpi, CycleCancelled, CycleFailed,
-    DriftChecked, Event, Forked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned, Relabel,
-    RunStarted, Trained,
+    Annotation, ArtifactsRemoved, BaselineMeasured, BatchSelected, ClassKpi, CycleCancelled,
+    CycleFailed, DriftChecked, Event, Forked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned,
+    Relabel, RunStarted, SampleErased, Trained,
 };
 use super::kpi::Interval;
 use super::time::Timestamp;
@@ -86,6 +86,15 @@ pub enum Command {
     },
     /// Pin the production model, or set it free; also when the run is over.
     Pin(Pinned),
+    /// No longer keep these artifacts of a run that is over.
+    RemoveArtifacts(ArtifactsRemoved),
+    /// Forget what a sample is, in a run that is over.
+    EraseSample {
+        /// What tells of the sample beside the log, where there is anything.
+        removed: Option<ArtifactsRemoved>,
+        /// What the log forgets.
+        erased: SampleErased,
+    },
 }
 
 /// A KPI, measured.

@@ -92,9 +92,21 @@ pub enum Refusal {
         /// The digest of the labels that the run knows.
         known: Digest,
     },
+    /// The run knows labels that were erased.
+    #[error("the label of sample {sample} was erased: a run that had it goes no further")]
+    Erased {
+        /// Of which sample.
+        sample: SampleId,
+    },
     /// No model was ever promoted.
     #[error("the run has no production model yet")]
     NoModel,
+    /// Everything of the run is kept.
+    #[error("nothing of the run is removed or erased: {why}")]
+    Kept {
+        /// Why.
+        why: &'static str,
+    },
     /// The run is over.
     #[error("the run has ended ({reason:?})")]
     Ended {
@@ -128,6 +140,10 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             }
         }
         Command::StartCycle { pool, selector_model, previous_head } => {
+            let mut labels = run.labels.iter();
+            if let Some((sample, _)) = labels.find(|(_, known)| known.label.is_erased()) {
+                return Err(Refusal::Erased { sample: sample.clone() });
+            }
             draft.push(Event::CycleStarted(CycleStarted {
                 workflow: definition.digest(),
                 pool,
@@ -215,6 +231,20 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             draft.push(Event::RolledBack(RolledBack { model, previous, reason }))?;
         }
         Command::Pin(pinned) => draft.push(Event::Pinned(pinned))?,
+        Command::RemoveArtifacts(removed) => {
+            check_over(run)?;
+            if run.pinned {
+                return Err(Refusal::Kept { why: "its production model is pinned" });
+            }
+            draft.push(Event::ArtifactsRemoved(removed))?;
+        }
+        Command::EraseSample { removed, erased } => {
+            check_over(run)?;
+            if let Some(removed) = removed {
+                draft.push(Event::ArtifactsRemoved(removed))?;
+            }
+            draft.push(Event::SampleErased(erased))?;
+        }
         Command::Cancel(cancelled) => {
             if let Phase::Ended(reason) = run.phase {
                 return Err(Refusal::Ended { reason });
@@ -257,6 +287,12 @@ pub fn is_cold_start(run: &Run, definition: &Definition) -> bool {
 /// The digest of every label so far.
 fn known_labels(run: &Run) -> Digest {
     labelled_set_digest(run.labels.iter().map(|(sample, known)| (sample, known.label)))
+}
+
+/// A later step of a run that goes on may need whatever there is.
+fn check_over(run: &Run) -> Result<(), Refusal> {
+    let over = matches!(run.phase, Phase::Ended(_));
+    if over { Ok(()) } else { Err(Refusal::Kept { why: "it is not over" }) }
 }
 
 /// The refusal of answers of another task than the workflow's.

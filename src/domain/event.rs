@@ -7,10 +7,14 @@
 mod answers;
 mod forked;
 mod measures;
+mod retention;
 
 pub use answers::{LabelsDoubted, Relabel, Relabelled, Voted};
 pub use forked::{Decided, Forked};
 pub use measures::{BaselineMeasured, ClassKpi, ClassesMeasured, DriftChecked};
+pub use retention::{
+    ArtifactKind, ArtifactsRemoved, RemovedArtifact, RewrittenRecord, SampleErased,
+};
 
 use super::canonical;
 use super::digest::Digest;
@@ -27,7 +31,7 @@ use std::time::Duration;
 /// The version in which events are written now.
 pub const EVENT_VERSION: u16 = 1;
 
-/// A fact. Once acknowledged it is never changed.
+/// A fact. Once acknowledged it is never changed, but for labels that are erased: see [`SampleErased`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A run begins.
@@ -72,6 +76,10 @@ pub enum Event {
     ClassesMeasured(ClassesMeasured),
     /// The run goes on from where another one stood.
     Forked(Forked),
+    /// Artifacts are no longer kept.
+    ArtifactsRemoved(ArtifactsRemoved),
+    /// What a sample's labels are was erased from the log.
+    SampleErased(SampleErased),
 }
 
 impl Event {
@@ -100,10 +108,12 @@ impl Event {
             Self::DriftChecked(_) => "DriftChecked",
             Self::ClassesMeasured(_) => "ClassesMeasured",
             Self::Forked(_) => "Forked",
+            Self::ArtifactsRemoved(_) => "ArtifactsRemoved",
+            Self::SampleErased(_) => "SampleErased",
         }
     }
 
-    /// The artifacts that it names: workflows, models, scores, masks.
+    /// The artifacts that it needs: workflows, models, scores, masks. Not those of which it says that they are gone.
     #[must_use]
     pub fn artifacts(&self) -> Vec<Digest> {
         match self {
@@ -131,11 +141,14 @@ impl Event {
             | Self::Relabelled(_)
             | Self::BaselineMeasured(_)
             | Self::DriftChecked(_)
-            | Self::ClassesMeasured(_) => Vec::new(),
+            | Self::ClassesMeasured(_)
+            | Self::ArtifactsRemoved(_)
+            | Self::SampleErased(_) => Vec::new(),
         }
     }
 
-    /// Whether a fork has the event of the run that it goes on from: all but what tells how that run began, failed or ended.
+    /// Whether a fork has the event of the run that it goes on from: all but what tells how that run began, failed or ended, and
+    /// which of its records were rewritten.
     #[must_use]
     pub const fn is_inherited(&self) -> bool {
         match self {
@@ -143,7 +156,8 @@ impl Event {
             | Self::Forked(_)
             | Self::CycleFailed(_)
             | Self::CycleCancelled(_)
-            | Self::RunEnded(_) => false,
+            | Self::RunEnded(_)
+            | Self::SampleErased(_) => false,
             Self::CycleStarted(_)
             | Self::BatchSelected(_)
             | Self::Annotated(_)
@@ -159,13 +173,14 @@ impl Event {
             | Self::LabelsDoubted(_)
             | Self::BaselineMeasured(_)
             | Self::DriftChecked(_)
-            | Self::ClassesMeasured(_) => true,
+            | Self::ClassesMeasured(_)
+            | Self::ArtifactsRemoved(_) => true,
         }
     }
 
-    /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed`, which
-    /// tells what an environment did to a run and not what the run found out, and for `Forked`, which tells where the events
-    /// after it come from. Two runs of one workflow, however often they crashed or forked, agree on this.
+    /// What the event means, without ids, times, durations and places on this machine; `None` for `CycleFailed`,
+    /// `ArtifactsRemoved` and `SampleErased`, which tell what was done to a run and not what the run found out, and for
+    /// `Forked`, which tells where the events after it come from. Two runs of one workflow, however often they crashed or forked, agree on this.
     #[must_use]
     pub fn semantic(&self) -> Option<Cow<'_, Self>> {
         let event = match self {
@@ -179,7 +194,10 @@ impl Event {
                 Self::Annotated(Annotated { labels: timeless(&annotated.labels) })
             }
             Self::Voted(voted) => Self::Voted(Voted { votes: timeless(&voted.votes) }),
-            Self::CycleFailed(_) | Self::Forked(_) => return None,
+            Self::CycleFailed(_)
+            | Self::Forked(_)
+            | Self::ArtifactsRemoved(_)
+            | Self::SampleErased(_) => return None,
             Self::BatchSelected(_)
             | Self::KpiChecked(_)
             | Self::Trained(_)

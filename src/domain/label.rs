@@ -17,6 +17,8 @@ pub enum Label {
     Value(Value),
     /// A class for each pixel: the artifact of this digest holds a byte a pixel, row by row.
     Mask(Digest),
+    /// One of this task, which was erased on request; what it was nobody knows any more.
+    Erased(Task),
 }
 
 impl Label {
@@ -28,6 +30,7 @@ impl Label {
             Self::Classes(_) => Task::MultiLabel,
             Self::Value(_) => Task::Regression,
             Self::Mask(_) => Task::Segmentation,
+            Self::Erased(task) => task,
         }
     }
 
@@ -36,17 +39,24 @@ impl Label {
     pub const fn artifact(self) -> Option<Digest> {
         match self {
             Self::Mask(digest) => Some(digest),
-            Self::Class(_) | Self::Classes(_) | Self::Value(_) => None,
+            Self::Class(_) | Self::Classes(_) | Self::Value(_) | Self::Erased(_) => None,
         }
     }
 
-    /// Hands on the bytes that stand for it in digests.
+    /// Whether it was erased.
+    #[must_use]
+    pub const fn is_erased(self) -> bool {
+        matches!(self, Self::Erased(_))
+    }
+
+    /// Hands on the bytes that stand for it in digests; none for an erased one, whose digests nobody can work out again.
     pub(super) fn write(self, bytes: &mut Vec<u8>) {
         match self {
             Self::Class(class) => bytes.extend_from_slice(&class.to_be_bytes()),
             Self::Classes(ClassSet(set)) => bytes.extend_from_slice(&set.to_be_bytes()),
             Self::Value(Value(value)) => bytes.extend_from_slice(&value.to_bits().to_be_bytes()),
             Self::Mask(digest) => bytes.extend_from_slice(digest.as_bytes()),
+            Self::Erased(_) => {}
         }
     }
 }

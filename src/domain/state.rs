@@ -15,6 +15,7 @@ use super::ids::{CycleNumber, RunId, SampleId};
 use super::job::JobKind;
 use super::kpi::Verdict;
 use super::label::Label;
+use super::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ pub struct Run {
     pub fresh_audit: BTreeSet<SampleId>,
     /// What strategies drew by chance since the production model was trained.
     pub fresh_draws: Vec<Draws>,
+    /// Artifacts that are no longer kept, and since when.
+    pub removed: BTreeMap<Digest, Timestamp>,
     /// One line a cycle.
     pub history: Vec<CycleSummary>,
 }
@@ -275,6 +278,7 @@ impl Run {
             checkpoints: Vec::new(),
             fresh_audit: BTreeSet::new(),
             fresh_draws: Vec::new(),
+            removed: BTreeMap::new(),
             history: Vec::new(),
         }
     }
@@ -378,6 +382,15 @@ impl Run {
             (phase, Event::Pinned(pinned)) if *phase != Phase::New => {
                 self.check_pin(pinned).map_err(illegal)?;
                 self.pinned = pinned.pinned;
+                return Ok(());
+            }
+            (phase, Event::ArtifactsRemoved(removed)) if *phase != Phase::New => {
+                self.check_removal(removed).map_err(illegal)?;
+                self.removed.extend(removed.removed.iter().map(|gone| (gone.artifact, removed.at)));
+                return Ok(());
+            }
+            (phase, Event::SampleErased(erased)) if *phase != Phase::New => {
+                self.check_erasure(erased).map_err(illegal)?;
                 return Ok(());
             }
             (phase, Event::CycleFailed(failed)) if phase.goes_on() => {

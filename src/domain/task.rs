@@ -10,8 +10,10 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What is learnt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// What is learnt. Stored: variants are only ever appended.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// One of several classes for each sample.

@@ -32,6 +32,9 @@ pub struct LabelReport {
     pub disputed: Vec<DisputedLabel>,
     /// How labels looked to models that had not seen them, the last time that was asked.
     pub doubted: Option<LabelsDoubted>,
+    /// The day on which what those models said was removed by policy, in UTC; then no suspects are listed.
+    #[serde(default)]
+    pub removed: Option<String>,
     /// Labels that look wrong, by what those models said, the most doubtful first; without those that were asked again since.
     pub suspects: Vec<SuspectLabel>,
 }
@@ -105,6 +108,7 @@ impl LabelReport {
         let name = |label: Label| match label {
             Label::Class(class) => names.get(class as usize).cloned().unwrap_or_default(),
             Label::Classes(_) | Label::Value(_) | Label::Mask(_) => String::new(),
+            Label::Erased(_) => "erased".to_owned(),
         };
         let mut report = Self {
             labelled: run.labelled(),
@@ -115,6 +119,7 @@ impl LabelReport {
             pairs: Vec::new(),
             disputed: Vec::new(),
             doubted: run.history.iter().rev().find_map(|line| line.doubted.clone()),
+            removed: None,
             suspects: Vec::new(),
         };
         if let Some(probabilities) = evidence.and_then(matrix) {
@@ -122,7 +127,7 @@ impl LabelReport {
             let judged = |known: &&Known| doubted.is_some_and(|line| known.cycle < line.cycle);
             let class = |known: &Known| match known.label {
                 Label::Class(class) => class,
-                Label::Classes(_) | Label::Value(_) | Label::Mask(_) => 0,
+                Label::Classes(_) | Label::Value(_) | Label::Mask(_) | Label::Erased(_) => 0,
             };
             let labels: Vec<(&SampleId, u32)> = run
                 .labels

@@ -12,10 +12,14 @@
 //! ```text
 //! header length (2) | header | form (1): 0 | payload
 //!                                        1 | SHA-256 of the payload (32) | length of the payload (8)
+//!                                        2 | SHA-256 of what the payload was (32) | payload
+//!                                        3 | SHA-256 of what the payload was (32) | as 1
 //! ```
 //!
 //! so that a payload above [`PAYLOAD_INLINE_MAX`] lies in an artifact. A record's hash is
-//! `SHA-256(previous || header || SHA-256(payload))`; it covers the payload by its digest, hence both forms verify alike.
+//! `SHA-256(previous || header || SHA-256(payload))`; it covers the payload by its digest, hence all forms verify
+//! alike: of a payload that was rewritten, because a sample was erased, by the digest that it had. Whether it may be another
+//! one now, an event tells (`SampleErased`).
 //! Where values are kept is the business of the backends.
 
 use super::Recorded;
@@ -50,6 +54,8 @@ const VERSION: u8 = 1;
 const ENVELOPE: usize = 6;
 const FORM_INLINE: u8 = 0;
 const FORM_ARTIFACT: u8 = 1;
+const FORM_REWRITTEN: u8 = 2;
+const FORM_REWRITTEN_ARTIFACT: u8 = 3;
 
 /// Why bytes could not be read, or a value not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -233,25 +239,62 @@ pub fn encode_record(
     let header_length = u16::try_from(header.len()).map_err(|_| {
         CodecError::Malformed(format!("a header of {} bytes, 65535 are allowed", header.len()))
     })?;
-    record.hash = record_hash(record.previous, &header, payload.digest);
-    Ok(envelope(header.len() + payload.bytes.len() + 3, |bytes| {
+    record.hash = record_hash(record.previous, &header, record.original.unwrap_or(payload.digest));
+    Ok(put_together(header_length, &header, record.original, payload, artifact))
+}
+
+fn put_together(
+    header_length: u16,
+    header: &[u8],
+    original: Option<Digest>,
+    payload: &Payload,
+    artifact: bool,
+) -> Vec<u8> {
+    envelope(header.len() + payload.bytes.len() + 35, |bytes| {
         bytes.extend_from_slice(&header_length.to_le_bytes());
-        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(header);
+        bytes.push(match (original, artifact) {
+            (None, false) => FORM_INLINE,
+            (None, true) => FORM_ARTIFACT,
+            (Some(_), false) => FORM_REWRITTEN,
+            (Some(_), true) => FORM_REWRITTEN_ARTIFACT,
+        });
+        if let Some(original) = original {
+            bytes.extend_from_slice(original.as_bytes());
+        }
         if artifact {
-            bytes.push(FORM_ARTIFACT);
             bytes.extend_from_slice(payload.digest.as_bytes());
             bytes.extend_from_slice(&(payload.bytes.len() as u64).to_le_bytes());
         } else {
-            bytes.push(FORM_INLINE);
             bytes.extend_from_slice(&payload.bytes);
         }
-    }))
+    })
+}
+
+/// The record with another payload and the same hash: it keeps the digest of the payload that it was written with.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are no record.
+pub(super) fn rewrite_record(
+    bytes: &[u8],
+    payload: &Payload,
+    artifact: bool,
+) -> Result<Vec<u8>, CodecError> {
+    let original = take_apart(bytes)?.digest;
+    let (length, rest) = split::<2>(open_envelope(bytes)?)?;
+    let length = u16::from_le_bytes(*length);
+    let (header, _) = split_at(rest, usize::from(length))?;
+    Ok(put_together(length, header, Some(original), payload, artifact))
 }
 
 /// A record taken apart but its event not decoded.
 struct Parts<'a> {
     header: Header<'a>,
     hash: Digest,
+    /// The digest that the hash covers.
+    digest: Digest,
+    /// Whether that is the digest of another payload, which was there before.
+    is_rewritten: bool,
     payload: Form<'a>,
 }
 
@@ -266,21 +309,33 @@ fn take_apart(bytes: &[u8]) -> Result<Parts<'_>, CodecError> {
     let (header_bytes, rest) = split_at(rest, usize::from(u16::from_le_bytes(*length)))?;
     let header: Header<'_> = from_bytes(header_bytes)?;
     let ([form], rest) = split::<1>(rest)?;
-    let (digest, payload) = match *form {
-        FORM_INLINE => (Digest::of(rest), Form::Inline(rest)),
-        FORM_ARTIFACT => {
+    let (original, rest) = match *form {
+        FORM_REWRITTEN | FORM_REWRITTEN_ARTIFACT => {
+            let (original, rest) = split::<32>(rest)?;
+            (Some(Digest::from_bytes(*original)), rest)
+        }
+        _ => (None, rest),
+    };
+    let payload = match *form {
+        FORM_INLINE | FORM_REWRITTEN => Form::Inline(rest),
+        FORM_ARTIFACT | FORM_REWRITTEN_ARTIFACT => {
             let (digest, rest) = split::<32>(rest)?;
             let (length, rest) = split::<8>(rest)?;
             if !rest.is_empty() {
                 return Err(CodecError::Malformed("bytes after the payload's name".into()));
             }
             let digest = Digest::from_bytes(*digest);
-            (digest, Form::Artifact { digest, length: u64::from_le_bytes(*length) })
+            Form::Artifact { digest, length: u64::from_le_bytes(*length) }
         }
         form => return Err(CodecError::Malformed(format!("payload form {form}"))),
     };
+    // What a rewritten payload is, an event tells, and verification compares.
+    let digest = original.unwrap_or_else(|| match payload {
+        Form::Inline(bytes) => Digest::of(bytes),
+        Form::Artifact { digest, .. } => digest,
+    });
     let hash = record_hash(header.previous, header_bytes, digest);
-    Ok(Parts { header, hash, payload })
+    Ok(Parts { header, hash, digest, is_rewritten: original.is_some(), payload })
 }
 
 /// Whether the bytes begin like an envelope; what is in it is not looked at.
@@ -305,6 +360,8 @@ pub(super) struct Skimmed {
     pub(super) recorded: Timestamp,
     /// The artifact that holds its payload, if one does.
     pub(super) payload: Option<Digest>,
+    /// Whether it had another payload once.
+    pub(super) is_rewritten: bool,
 }
 
 /// Reads all of a record but its event. The bytes may be anything.
@@ -312,7 +369,7 @@ pub(super) struct Skimmed {
 /// # Errors
 /// [`CodecError`] if the bytes are no record.
 pub(super) fn skim_record(bytes: &[u8]) -> Result<Skimmed, CodecError> {
-    let Parts { header, hash, payload } = take_apart(bytes)?;
+    let Parts { header, hash, payload, is_rewritten, .. } = take_apart(bytes)?;
     Ok(Skimmed {
         cycle: header.cycle(),
         revision: Revision(header.revision),
@@ -324,6 +381,7 @@ pub(super) fn skim_record(bytes: &[u8]) -> Result<Skimmed, CodecError> {
             Form::Inline(_) => None,
             Form::Artifact { digest, .. } => Some(digest),
         },
+        is_rewritten,
     })
 }
 
@@ -343,7 +401,7 @@ pub fn decode_record<E: From<CodecError>>(
     bytes: &[u8],
     load: impl FnOnce(&Digest) -> Result<Vec<u8>, E>,
 ) -> Result<Recorded, E> {
-    let Parts { header, hash, payload } = take_apart(bytes)?;
+    let Parts { header, hash, digest: covered, is_rewritten, payload } = take_apart(bytes)?;
     let event = match payload {
         Form::Inline(payload) => decode_event(header.version, payload)?,
         Form::Artifact { digest, length: expected } => {
@@ -367,6 +425,7 @@ pub fn decode_record<E: From<CodecError>>(
         workflow: header.workflow,
         previous: header.previous,
         hash,
+        original: is_rewritten.then_some(covered),
         event,
     })
 }

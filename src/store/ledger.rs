@@ -242,6 +242,7 @@ impl Ledger {
                 workflow: event.workflow,
                 previous: head.hash,
                 hash: Digest::ZERO,
+                original: None,
                 event: event.event,
             };
             let artifact = self.artifacts && payload.is_large();

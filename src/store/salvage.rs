@@ -79,6 +79,9 @@ pub(super) fn salvage<P: Copy>(
 ) -> Salvage<P> {
     let mut by_run: BTreeMap<RunId, Places<P>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
+    // Of one record in both forms the rewritten one counts: what was erased does not come back.
+    let mut found: Vec<Found<P>> = found.into_iter().collect();
+    found.sort_by_key(|found| !found.record.is_rewritten);
     for found in found {
         if seen.insert(found.record.hash) {
             let CycleId { run, cycle } = found.record.cycle;
@@ -215,6 +218,7 @@ mod tests {
             hash: Digest::of(&[hash]),
             recorded: Timestamp(i64::from(hash)),
             payload: None,
+            is_rewritten: false,
         }
     }
 
@@ -266,6 +270,17 @@ mod tests {
     }
 
     #[test]
+    fn of_a_record_in_both_forms_the_rewritten_one_counts() {
+        let original = record(1, 1, 0, 1, 1, 0);
+        let rewritten = Skimmed { is_rewritten: true, ..original };
+        for records in [[original, rewritten], [rewritten, original]] {
+            let found = records.map(|record| Found { record, place: () });
+            let kept = salvage(found, |_| true).records.into_values();
+            assert_eq!(kept.map(|found| found.record.is_rewritten).collect::<Vec<_>>(), [true]);
+        }
+    }
+
+    #[test]
     fn where_the_records_lie_decides_nothing() {
         let tie = record(1, 1, 1, 2, 8, 1);
         let mut records = [record(1, 1, 0, 1, 1, 0), record(1, 1, 1, 2, 2, 1), tie];
@@ -308,6 +323,7 @@ mod tests {
             workflow: Digest::ZERO,
             previous: Digest::ZERO,
             hash: Digest::ZERO,
+            original: None,
             event,
         };
         let payload = Payload::of(&recorded.event).unwrap();

@@ -8,6 +8,7 @@
 //! | who writes, and how are commits grouped? | `writer` |
 //! | how is it read without writing to it? | `copy` |
 //! | how is it copied while it is written to? | `backup` |
+//! | how is what was erased gone from the disk? | `rewrite` |
 //! | what can be saved of a damaged one? | [`repair`], `store/salvage.rs` |
 //!
 //! The rules about commits and jobs are not here but in `store/ledger.rs`, shared with the other backends.
@@ -19,6 +20,7 @@ mod copy;
 mod disk;
 pub(super) mod marks;
 pub mod repair;
+mod rewrite;
 mod state_dir;
 mod writer;
 

@@ -49,6 +49,7 @@ fn records() -> Vec<Golden> {
                 workflow: Digest::of(b"workflow"),
                 previous,
                 hash: Digest::ZERO,
+                original: None,
                 event,
             };
             let bytes = encode_record(&mut record, &payload, payload.is_large()).unwrap();
@@ -182,6 +183,28 @@ fn both_forms_of_a_payload_have_the_same_hash() {
     assert_eq!(inline.hash, elsewhere.hash);
     let read = decode_record(&short, |_| Ok::<_, CodecError>(payload.bytes().to_vec())).unwrap();
     assert_eq!(read.hash, inline.hash);
+}
+
+#[test]
+fn a_payload_that_was_rewritten_leaves_the_hash_as_it_was() {
+    let none = |_: &Digest| Err(CodecError::Checksum);
+    let before = decode_record(&records()[3].bytes, none).unwrap();
+    let original = Payload::of(&before.event).unwrap().digest();
+    let event = before.event.without_labels_of(&"digits-0000".into()).unwrap();
+    let payload = Payload::of(&event).unwrap();
+    for artifact in [false, true] {
+        let (event, original) = (event.clone(), Some(original));
+        let mut now = Recorded { event, original, ..before.clone() };
+        let bytes = encode_record(&mut now, &payload, artifact).unwrap();
+        assert_eq!(now.hash, before.hash);
+        let read = decode_record(&bytes, |_| Ok::<_, CodecError>(payload.bytes().to_vec()));
+        assert_eq!(read.unwrap(), now);
+        for end in 0..bytes.len() {
+            let mut cut = bytes[..end].to_vec();
+            reseal(&mut cut);
+            decode_anything(&cut);
+        }
+    }
 }
 
 /// A record of version 1 with this payload, if it can be read.

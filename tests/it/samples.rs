@@ -6,6 +6,7 @@ use gleaner::domain::ids::*;
 use gleaner::domain::job::{Job, JobKind, JobStatus, NewJob};
 use gleaner::domain::kpi::{Basis, Interval, Verdict};
 use gleaner::domain::label::{ClassSet, Label, Value};
+use gleaner::domain::task::Task;
 use gleaner::domain::time::Timestamp;
 use gleaner::store::{Append, Commit, LeaseRequest, NewEvent, Outcome, Settle, Store};
 use std::collections::BTreeMap;
@@ -285,7 +286,51 @@ pub(crate) fn every_event() -> Vec<Event> {
                 gate: true,
             }],
         }),
+        Event::ArtifactsRemoved(ArtifactsRemoved {
+            removed: vec![
+                RemovedArtifact {
+                    artifact: digest("scores"),
+                    kind: ArtifactKind::Scores,
+                    bytes: 4096,
+                },
+                RemovedArtifact {
+                    artifact: digest("probabilities"),
+                    kind: ArtifactKind::Evidence,
+                    bytes: 80,
+                },
+                RemovedArtifact {
+                    artifact: digest("checkpoint"),
+                    kind: ArtifactKind::Checkpoint,
+                    bytes: 100,
+                },
+            ],
+            policy: "scores of the last 5 cycles".into(),
+            at: seconds(9),
+        }),
+        Event::SampleErased(SampleErased {
+            sample: "digits-0042".into(),
+            reason: "asked by the person".into(),
+            at: seconds(10),
+            rewritten: vec![RewrittenRecord {
+                cycle: CycleNumber(2),
+                revision: Revision(3),
+                original: digest("with"),
+                now: digest("without"),
+            }],
+        }),
+        Event::Annotated(Annotated { labels: vec![erased()] }),
     ]
+}
+
+/// An answer that was erased.
+fn erased() -> Annotation {
+    Annotation {
+        sample: "digits-0042".into(),
+        label: Label::Erased(Task::Regression),
+        annotator: "ann".into(),
+        at: seconds(4),
+        spent: Duration::from_millis(1500),
+    }
 }
 
 /// Two answers for one sample.

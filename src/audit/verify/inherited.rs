@@ -49,22 +49,23 @@ pub(super) async fn compare(
     Ok(None)
 }
 
-/// The first event of a cycle that is not the other run's. In the `last` one the fork may have rolled back and pinned since.
+/// The first event of a cycle that is not the other run's. In the `last` one the fork may since have what may
+/// happen at any time.
 fn differing(theirs: &[Recorded], ours: &[Recorded], parent: RunId, last: bool) -> Option<Finding> {
     let inherited = |record: &&Recorded| record.event.is_inherited();
     let mut theirs = theirs.iter().filter(inherited);
     for our in ours.iter().filter(inherited) {
         let what = match theirs.next() {
             Some(their) if their.event == our.event => continue,
+            // What a sample is may be erased here and not there.
+            Some(their) if their.original.is_some() || our.original.is_some() => continue,
             Some(their) => format!(
                 "{} is not what run {parent}, from which it is inherited, has at {}:{}",
                 our.event.name(),
                 their.cycle.cycle,
                 their.revision
             ),
-            None if last && matches!(our.event, Event::RolledBack(_) | Event::Pinned(_)) => {
-                return None;
-            }
+            None if last && is_of_any_time(&our.event) => return None,
             None => format!("{} is none of the events of run {parent}", our.event.name()),
         };
         return Some(Finding { cycle: Some(our.cycle.cycle), revision: Some(our.revision), what });
@@ -77,4 +78,9 @@ fn differing(theirs: &[Recorded], ours: &[Recorded], parent: RunId, last: bool) 
         their.revision
     );
     Some(Finding { cycle: Some(cycle), revision: None, what })
+}
+
+/// Whether it may happen while a run waits for anything, or has ended.
+const fn is_of_any_time(event: &Event) -> bool {
+    matches!(event, Event::RolledBack(_) | Event::Pinned(_) | Event::ArtifactsRemoved(_))
 }

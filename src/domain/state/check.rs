@@ -4,16 +4,18 @@
 //! than applying the event: what needs the workflow or a hash over all labels is [`crate::domain::decide`]'s.
 
 use super::{Phase, Run, expected, fresh};
+use crate::domain::digest::Digest;
 use crate::domain::event::{
-    Annotated, Arm, BaselineMeasured, BatchSelected, Checkpoint, ClassesMeasured, CycleEnded,
-    CycleStarted, DriftChecked, EndReason, Forked, KpiChecked, KpiStage, LabelsDoubted,
-    ModelSelected, ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, Trained, Voted,
+    Annotated, Arm, ArtifactsRemoved, BaselineMeasured, BatchSelected, Checkpoint, ClassesMeasured,
+    CycleEnded, CycleStarted, DriftChecked, EndReason, Forked, KpiChecked, KpiStage, LabelsDoubted,
+    ModelSelected, ModelsCompared, Pinned, Relabelled, RolledBack, RunEnded, SampleErased, Trained,
+    Voted,
 };
 use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::kpi::{self, Interval, Verdict};
 use crate::domain::label::Label;
 use crate::domain::metric::Metric;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Run {
     pub(super) fn check_cycle(&self, started: &CycleStarted) -> Result<(), String> {
@@ -192,7 +194,7 @@ impl Run {
         let highest = match label {
             Label::Class(class) => Some(class),
             Label::Classes(set) => set.highest(),
-            Label::Value(_) | Label::Mask(_) => None,
+            Label::Value(_) | Label::Mask(_) | Label::Erased(_) => None,
         };
         match highest.filter(|&class| class as usize >= classes) {
             Some(class) => Err(format!(
@@ -380,6 +382,55 @@ impl Run {
         if self.pinned == pinned.pinned {
             let is = if self.pinned { "pinned already" } else { "not pinned" };
             return Err(format!("the production model is {is}"));
+        }
+        Ok(())
+    }
+
+    /// What a later step, a roll-back or anybody's audit needs is not removed.
+    pub(super) fn check_removal(&self, removed: &ArtifactsRemoved) -> Result<(), String> {
+        if removed.removed.is_empty() {
+            return Err("it removes nothing".to_owned());
+        }
+        let started = self.started.as_ref().map(|run| run.workflow);
+        let saved = if let Phase::SelectingModel { checkpoints } = &self.phase {
+            checkpoints.as_slice()
+        } else {
+            &[]
+        };
+        let masks = self.labels.values().filter_map(|known| known.label.artifact());
+        let needed: BTreeMap<Digest, &str> = (self.promoted.iter())
+            .map(|(_, model)| (*model, "a model that was in production"))
+            .chain(self.production.map(|model| (model, "the production model")))
+            .chain(self.selector_model.map(|model| (model, "the selector model")))
+            .chain(saved.iter().map(|saved| (saved.model, "a checkpoint to choose from")))
+            .chain(self.pools.iter().map(|pool| (*pool, "a pool's manifest")))
+            .chain(started.map(|workflow| (workflow, "the workflow")))
+            .chain(masks.map(|mask| (mask, "a label")))
+            .collect();
+        let mut seen = BTreeSet::new();
+        for gone in &removed.removed {
+            let artifact = gone.artifact;
+            if let Some(what) = needed.get(&artifact) {
+                return Err(format!("it removes {artifact}, which is {what}"));
+            }
+            if self.removed.contains_key(&artifact) || !seen.insert(artifact) {
+                return Err(format!("it removes {artifact} twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records are rewritten before that is told, so by then nothing of the sample is known.
+    pub(super) fn check_erasure(&self, erased: &SampleErased) -> Result<(), String> {
+        let sample = &erased.sample;
+        let known = self.labels.get(sample).map(|known| known.label);
+        let said = self.votes.get(sample).into_iter().flatten().map(|ballot| ballot.label);
+        if known.into_iter().chain(said).any(|label| !label.is_erased()) {
+            return Err(format!("the log still tells what sample {sample} is"));
+        }
+        let places = erased.rewritten.iter().map(|record| (record.cycle, record.revision));
+        if !places.is_sorted_by(|a, b| a < b) {
+            return Err("its records are not in the order of the log".to_owned());
         }
         Ok(())
     }

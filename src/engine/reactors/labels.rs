@@ -129,6 +129,7 @@ fn append(step: &Step, label: Label, numbers: &mut Vec<f32>) -> Result<(), StepE
             let mask = step.artifacts.get(&digest)?;
             numbers.extend(mask.iter().map(|&class| f32::from(class)));
         }
+        Label::Erased(_) => return Err(StepError::permanent("a label that is needed was erased")),
     }
     Ok(())
 }

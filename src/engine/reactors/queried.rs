@@ -127,7 +127,7 @@ fn named(pool: &Pool, label: Label) -> Option<Box<str>> {
             Some(names.join(" ").into())
         }
         Label::Value(value) => Some(value.get().to_string().into()),
-        Label::Mask(_) => None,
+        Label::Mask(_) | Label::Erased(_) => None,
     }
 }
 

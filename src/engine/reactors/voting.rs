@@ -93,7 +93,7 @@ fn settle(
 ) -> Result<(Vec<Annotation>, Vec<Relabel>), StepError> {
     let class = |label: Label| match label {
         Label::Class(class) => class,
-        Label::Classes(_) | Label::Value(_) | Label::Mask(_) => 0, // workflows are checked for that
+        Label::Classes(_) | Label::Value(_) | Label::Mask(_) | Label::Erased(_) => 0, // workflows are checked for that
     };
     let now = votes.iter().map(|vote| (&vote.sample, vote.annotator.as_str(), vote.label));
     let all = of_answers(step.run.ballots().chain(now));

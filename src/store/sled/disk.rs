@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -335,6 +335,34 @@ impl Disk {
             Some(cause) => Err(StoreError::Poisoned { cause: cause.clone() }),
             None => Ok(()),
         }
+    }
+
+    /// Where the log is written anew.
+    pub(super) fn rewriting(&self) -> PathBuf {
+        self.state_dir.rewriting()
+    }
+
+    /// Closes the database and keeps the state directory locked. Waits for sled's own threads, which have its files for a
+    /// moment longer.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] if they have them for more than 5 s.
+    pub(super) fn close(self) -> Result<StateDir, StoreError> {
+        let Self { db, file, state_dir, .. } = self;
+        drop((db, file));
+        let path = state_dir.log().join("db");
+        for _ in 0..LOCK_TRIES {
+            let lock = File::open(&path).and_then(|file| file.try_lock().map_err(io::Error::from));
+            match lock {
+                Ok(()) => return Ok(state_dir),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::thread::park_timeout(LOCK_WAIT);
+                }
+                Err(error) => return Err(failed("close the event log", false)(error)),
+            }
+        }
+        let busy = io::Error::other("sled still has it open");
+        Err(failed("close the event log", false)(busy))
     }
 
     /// How many barriers were paid.

@@ -9,14 +9,15 @@ use super::state_dir::{StateDir, lock_only, read_acknowledged, refuse_links};
 use super::{SledOptions, SledStore};
 use crate::artifacts::{Artifacts, sync_directory};
 use crate::domain::digest::Digest;
-use crate::domain::ids::{CycleNumber, Position};
+use crate::domain::event::Event;
+use crate::domain::ids::{CycleNumber, Position, RunId};
 use crate::store::codec;
 pub use crate::store::salvage::SavedRun;
 use crate::store::salvage::{Found, RECORD_MAX, Salvage, carve, gaps, salvage};
 use crate::store::writes::Writes;
 use crate::store::{EventLog, StoreError};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -112,13 +113,14 @@ async fn examine(state: &Path, options: SledOptions) -> Result<BTreeSet<Digest>,
     let mut damaged = BTreeSet::new();
     for (run, _) in store.runs().await? {
         let mut from = CycleNumber(1);
+        let mut wanted = Wanted::default();
         loop {
             let page = store.read_cycles(run, from, PAGE).await?;
             let Some(last) = page.last() else { break };
             from = last.cycle.cycle.next();
-            let named = page.iter().flat_map(|recorded| recorded.event.artifacts());
-            damaged.extend(named.filter(|digest| store.artifacts().get(digest).is_err()));
+            page.iter().for_each(|recorded| wanted.take(&recorded.event));
         }
+        damaged.extend(wanted.artifacts().filter(|digest| store.artifacts().get(digest).is_err()));
     }
     Ok(damaged)
 }
@@ -161,7 +163,7 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
         roots(state, copy).map(read_acknowledged).max().map_or(Position(0), Position);
     let lost = gaps(&records, acknowledged);
 
-    let mut missing = BTreeSet::new();
+    let mut wanted: BTreeMap<RunId, Wanted> = BTreeMap::new();
     let mut writes = Writes::default();
     let mut open_gaps = lost.iter().peekable();
     for (position, Found { record, place: (file, place) }) in &records {
@@ -178,10 +180,8 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
                 .get(digest)
                 .map_err(|error| codec::CodecError::Malformed(error.to_string()))
         });
-        for digest in recorded.map(|recorded| recorded.event.artifacts()).unwrap_or_default() {
-            if !disk.artifacts().contains(&digest) && !sources.restore(&digest, disk.artifacts()) {
-                missing.insert(digest);
-            }
+        if let Ok(recorded) = recorded {
+            wanted.entry(recorded.cycle.run).or_default().take(&recorded.event);
         }
         writes.record(record.cycle, record.hash, &bytes);
         if writes.bytes() > STEP_BYTES {
@@ -192,6 +192,13 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
         writes.gap(*first, *last).map_err(unencodable)?;
     }
     disk.write(writes)?;
+    let wanted: BTreeSet<Digest> = wanted.values().flat_map(Wanted::artifacts).collect();
+    let missing = wanted
+        .into_iter()
+        .filter(|digest| {
+            !disk.artifacts().contains(digest) && !sources.restore(digest, disk.artifacts())
+        })
+        .collect();
     let (artifacts, restored) = (sources.kept, sources.restored);
     drop(disk);
     // Opening it checks everything once more, and notes how far it is acknowledged.
@@ -223,6 +230,26 @@ fn swap(new: PathBuf, state: &Path, parent: &Path, name: &str) -> io::Result<Pat
     }
     sync_directory(parent)?;
     Ok(old)
+}
+
+/// What a run needs of what it names: not what it says is removed.
+#[derive(Default)]
+struct Wanted {
+    named: BTreeSet<Digest>,
+    removed: BTreeSet<Digest>,
+}
+
+impl Wanted {
+    fn take(&mut self, event: &Event) {
+        self.named.extend(event.artifacts());
+        if let Event::ArtifactsRemoved(removed) = event {
+            self.removed.extend(removed.removed.iter().map(|gone| gone.artifact));
+        }
+    }
+
+    fn artifacts(&self) -> impl Iterator<Item = Digest> {
+        self.named.difference(&self.removed).copied()
+    }
 }
 
 /// Where intact artifacts come from.

@@ -13,6 +13,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The folder that [`StateDir::rewriting`] names.
+const REWRITING: &str = "rewriting";
+
 /// An open and locked state directory.
 #[derive(Debug)]
 pub(super) struct StateDir {
@@ -29,12 +32,19 @@ impl StateDir {
         create_directory(path, faults).map_err(not_opened(path))?;
         refuse_links(path)?;
         let lock = take_lock(path, holder)?;
+        // What a rewriting of the log left: half of a new one, or the old one, whose bytes are not wanted any more.
+        remove_folder(&path.join(REWRITING)).map_err(not_opened(path))?;
         check_format(path, faults)?;
         let acknowledged = options().open(path.join("acknowledged")).map_err(not_opened(path))?;
         faults
             .step("sync the state directory", || sync_directory(path))
             .map_err(not_opened(path))?;
         Ok(Self { path: path.to_path_buf(), acknowledged, faults: faults.clone(), _lock: lock })
+    }
+
+    /// Where the log is written anew, before it takes the other's place.
+    pub(super) fn rewriting(&self) -> PathBuf {
+        self.path.join(REWRITING)
     }
 
     /// Where sled is.
@@ -60,6 +70,14 @@ impl StateDir {
         let mut file = &self.acknowledged;
         let bytes = file.rewind().and_then(|()| read_mark(file));
         bytes.ok().and_then(|bytes| marks::acknowledged(&bytes)).unwrap_or(0)
+    }
+}
+
+/// Removes a folder and all that is in it, if there is one. What is a link is removed, and where it leads is left alone.
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -16,6 +16,7 @@ mod sources {
         pub mod report {
             pub mod value;
         }
+        pub mod retention;
         pub mod selection;
         pub mod verify;
     }

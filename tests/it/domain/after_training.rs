@@ -3,7 +3,11 @@
 use super::Then::{Ends, Follows, Refused};
 use super::*;
 use gleaner::domain::definition::{Inconclusive, StopWhen};
-use gleaner::domain::event::{ModelsCompared, Pinned, RolledBack};
+use gleaner::domain::event::{
+    ArtifactKind, ArtifactsRemoved, ModelsCompared, Pinned, RemovedArtifact, RewrittenRecord,
+    RolledBack, SampleErased,
+};
+use gleaner::domain::time::Timestamp;
 
 pub(super) fn back(to: &str, from: &str) -> Event {
     let reason = "worse at night".to_owned();
@@ -12,6 +16,18 @@ pub(super) fn back(to: &str, from: &str) -> Event {
 
 pub(super) fn pin(pinned: bool) -> Event {
     Event::Pinned(Pinned { pinned, reason: "in review".to_owned() })
+}
+
+pub(super) fn removal(of: &str) -> Event {
+    let gone = RemovedArtifact { artifact: model(of), kind: ArtifactKind::Scores, bytes: 7 };
+    let (removed, policy) = (vec![gone], "models".to_owned());
+    Event::ArtifactsRemoved(ArtifactsRemoved { removed, policy, at: Timestamp(5) })
+}
+
+pub(super) fn erasure(sample: &str) -> Event {
+    let (sample, reason) = (sample.into(), "asked by the person".to_owned());
+    let rewritten = Vec::new();
+    Event::SampleErased(SampleErased { sample, reason, at: Timestamp(6), rewritten })
 }
 
 /// A comparison that fits while a model of the second cycle is chosen.
@@ -68,6 +84,86 @@ fn what_cannot_come_back_is_refused() {
     refused(back("m2", "m3"), &["was never in production"]);
     refused(pin(false), &["not pinned"]);
     check(&workflow(), &two_cycles()[..4], pin(true), Refused(&["no production model"]));
+}
+
+fn removing(of: &[&str]) -> Command {
+    let removed = of.iter().map(|of| {
+        let Event::ArtifactsRemoved(removed) = removal(of) else { panic!("a removal") };
+        removed.removed[0].clone()
+    });
+    let (removed, policy) = (removed.collect(), "models".to_owned());
+    Command::RemoveArtifacts(ArtifactsRemoved { removed, policy, at: Timestamp(5) })
+}
+
+#[test]
+fn what_may_still_be_needed_is_not_removed() {
+    let over = until("ended");
+    let run = check(
+        &workflow(),
+        &over,
+        removing(&["scores", "m2"]),
+        Follows(&["ArtifactsRemoved"], None),
+    );
+    assert_eq!(run.removed.keys().copied().collect::<Vec<_>>().len(), 2);
+    let refused = |given: &[Event], of: &[&str], why| {
+        check(&workflow(), given, removing(of), Refused(why));
+    };
+    refused(&over, &["m3"], &["the production model"]);
+    refused(&over, &["m1"], &["was in production"]);
+    refused(&over, &[], &["it removes nothing"]);
+    refused(&over, &["scores", "scores"], &["twice"]);
+    refused(&then(&over, &[removal("scores")]), &["scores"], &["twice"]);
+    refused(&then(&over, &[pin(true)]), &["scores"], &["nothing of the run", "is pinned"]);
+    for goes_on in ["between cycles", "selecting", "training", "selecting a model"] {
+        refused(&until(goes_on), &["scores"], &["nothing of the run", "not over"]);
+    }
+}
+
+#[test]
+fn a_sample_is_erased_where_a_run_is_over_and_its_log_says_no_more_what_it_is() {
+    let erasing = |sample: &str| {
+        let Event::SampleErased(erased) = erasure(sample) else { panic!("an erasure") };
+        Command::EraseSample { removed: None, erased }
+    };
+    let over = until("ended");
+    check(&workflow(), &over, erasing("nobody"), Follows(&["SampleErased"], None));
+    check(&workflow(), &over, erasing("a"), Refused(&["still tells what sample a is"]));
+    let goes_on = until("training");
+    check(&workflow(), &goes_on, erasing("nobody"), Refused(&["nothing of the run", "not over"]));
+
+    let forgets = |event: &Event| event.without_labels_of(&"a".into());
+    let forgotten: Vec<Event> =
+        over.iter().map(|event| forgets(event).unwrap_or_else(|| event.clone())).collect();
+    assert_ne!(forgotten, over);
+    assert!(forgotten.iter().all(|event| forgets(event).is_none()), "once is enough");
+    let run = check(&workflow(), &forgotten, erasing("a"), Follows(&["SampleErased"], None));
+    let erased = run.labels.values().filter(|known| known.label.is_erased()).count();
+    assert_eq!((erased, run.labels.len()), (1, replay(&over).labels.len()));
+
+    // Answers and labels that changed are labels, too.
+    let forgetful: Vec<&str> = (crate::samples::every_event().iter())
+        .filter_map(|event| event.without_labels_of(&"digits-0042".into()))
+        .map(|event| event.name())
+        .collect();
+    assert_eq!(forgetful, ["Voted", "Relabelled"]);
+
+    let Event::SampleErased(mut disordered) = erasure("a") else { panic!("an erasure") };
+    let digest = model("x");
+    let record = |revision| {
+        let (cycle, revision) = (CycleNumber(1), gleaner::domain::ids::Revision(revision));
+        RewrittenRecord { cycle, revision, original: digest, now: digest }
+    };
+    disordered.rewritten = vec![record(3), record(3)];
+    check(&workflow(), &forgotten, Event::SampleErased(disordered), Refused(&["order of the log"]));
+    // Who begins anew from there would learn from labels that nobody knows.
+    let between = forgotten.iter().take(until("between cycles").len()).cloned();
+    let between: Vec<Event> = between.collect();
+    let start = Command::StartCycle {
+        pool: model("pool"),
+        selector_model: Some(model("m3")),
+        previous_head: digest,
+    };
+    check(&workflow(), &between, start, Refused(&["sample a was erased"]));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Which event may follow in which phase: all of them in all of them.
 
-use super::after_training::{back, compared, pin};
+use super::after_training::{back, compared, erasure, pin, removal};
 use super::answers::beside_the_loop;
 use super::forks::forked;
 use super::*;
 use gleaner::domain::state::Phase;
 
-const EVENTS: [&str; 21] = [
+const EVENTS: [&str; 23] = [
     "RunStarted",
     "CycleStarted",
     "BatchSelected",
@@ -28,29 +28,31 @@ const EVENTS: [&str; 21] = [
     "DriftChecked",
     "ClassesMeasured",
     "Forked", // before the first cycle only: see `forks`
+    "ArtifactsRemoved",
+    "SampleErased",
 ];
 
 /// What may happen in any phase, if what it says fits: here an earlier model is there once the second one is promoted.
-const ANY_TIME: [&str; 2] = ["RolledBack", "Pinned"];
+const ANY_TIME: [&str; 4] = ["RolledBack", "Pinned", "ArtifactsRemoved", "SampleErased"];
 
 /// One row a phase, one column an event of [`EVENTS`]: the phase that it leads to, `.` where it is refused.
 ///
 /// Abbreviated by first letters: New, Between cycles, seLecting, aNnotating, Gating, Training, Selecting a model, Accepting,
 /// Closing, cancelleD, Ended; `=` leaves the phase as it is.
 #[rustfmt::skip]
-const TABLE: [(&str, [&str; 21]); 11] = [
-    //                    RunS CycS Batc Anno KpiC Trai Mode CycE CycF CycC RunE Comp Roll Pinn Vote Rela Doub Base Drif Clas Fork
-    ("new",               ["B", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "."]),
-    ("between cycles",    [".", "L", ".", ".", ".", ".", ".", ".", "=", "D", "E", ".", "=", "=", ".", ".", ".", ".", ".", ".", "."]),
-    ("selecting",         [".", ".", "N", ".", ".", ".", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", "=", ".", ".", ".", "."]),
-    ("annotating",        [".", ".", ".", "G", ".", ".", ".", ".", "=", "D", ".", ".", ".", "=", "=", "=", ".", ".", ".", ".", "."]),
-    ("gating",            [".", ".", ".", ".", "T", ".", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", ".", ".", "=", "=", "."]),
-    ("training",          [".", ".", ".", ".", ".", "S", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", ".", ".", ".", ".", "."]),
-    ("selecting a model", [".", ".", ".", ".", ".", ".", "A", ".", "=", "D", ".", "=", ".", "=", ".", ".", ".", ".", ".", ".", "."]),
-    ("accepting",         [".", ".", ".", ".", "C", ".", ".", ".", "=", "D", ".", ".", "=", "=", ".", ".", ".", "=", ".", "=", "."]),
-    ("closing",           [".", ".", ".", ".", ".", ".", ".", "B", "=", "D", ".", ".", "=", "=", ".", ".", ".", ".", ".", ".", "."]),
-    ("cancelled",         [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "E", ".", ".", "=", ".", ".", ".", ".", ".", ".", "."]),
-    ("ended",             [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "=", "=", ".", ".", ".", ".", ".", ".", "."]),
+const TABLE: [(&str, [&str; 23]); 11] = [
+    //                    RunS CycS Batc Anno KpiC Trai Mode CycE CycF CycC RunE Comp Roll Pinn Vote Rela Doub Base Drif Clas Fork Gone Eras
+    ("new",               ["B", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "."]),
+    ("between cycles",    [".", "L", ".", ".", ".", ".", ".", ".", "=", "D", "E", ".", "=", "=", ".", ".", ".", ".", ".", ".", ".", "=", "="]),
+    ("selecting",         [".", ".", "N", ".", ".", ".", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", "=", ".", ".", ".", ".", "=", "="]),
+    ("annotating",        [".", ".", ".", "G", ".", ".", ".", ".", "=", "D", ".", ".", ".", "=", "=", "=", ".", ".", ".", ".", ".", "=", "="]),
+    ("gating",            [".", ".", ".", ".", "T", ".", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", ".", ".", "=", "=", ".", "=", "="]),
+    ("training",          [".", ".", ".", ".", ".", "S", ".", ".", "=", "D", ".", ".", ".", "=", ".", ".", ".", ".", ".", ".", ".", "=", "="]),
+    ("selecting a model", [".", ".", ".", ".", ".", ".", "A", ".", "=", "D", ".", "=", ".", "=", ".", ".", ".", ".", ".", ".", ".", "=", "="]),
+    ("accepting",         [".", ".", ".", ".", "C", ".", ".", ".", "=", "D", ".", ".", "=", "=", ".", ".", ".", "=", ".", "=", ".", "=", "="]),
+    ("closing",           [".", ".", ".", ".", ".", ".", ".", "B", "=", "D", ".", ".", "=", "=", ".", ".", ".", ".", ".", ".", ".", "=", "="]),
+    ("cancelled",         [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "E", ".", ".", "=", ".", ".", ".", ".", ".", ".", ".", "=", "="]),
+    ("ended",             [".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "=", "=", ".", ".", ".", ".", ".", ".", ".", "=", "="]),
 ];
 
 #[test]
@@ -105,6 +107,8 @@ fn column_of(event: &Event) -> usize {
         Event::DriftChecked(_) => 18,
         Event::ClassesMeasured(_) => 19,
         Event::Forked(_) => 20,
+        Event::ArtifactsRemoved(_) => 21,
+        Event::SampleErased(_) => 22,
     }
 }
 
@@ -137,6 +141,8 @@ fn candidates(name: &str) -> Vec<Event> {
         back("m1", "m3"),
         pin(true),
         forked(2),
+        removal("scores"),
+        erasure("zebra"),
     ];
     let more = more.into_iter().chain(beside_the_loop());
     two_cycles().into_iter().chain(more).filter(|event| event.name() == name).collect()
