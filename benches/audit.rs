@@ -509,7 +509,7 @@ fn cycle_of(shared: &Shared, run: &mut Run, head: Digest) -> Vec<Event> {
 }
 
 fn batch(model: Option<Digest>, picks: Vec<SampleId>) -> BatchSelected {
-    let pick = |(rank, sample)| Pick {
+    let pick = |(rank, sample): (u32, SampleId)| Pick {
         sample,
         arm: Arm::Strategy,
         score: Some(0.512_345_678 - f64::from(rank) / 1_024.0),

@@ -20,9 +20,8 @@ use tempfile::TempDir;
 pub(super) async fn back_up(engine: &Engine, to: &Path) -> Result<BackedUp, ControlError> {
     let copy = beside(to)?;
     let state = engine.artifacts().state().to_path_buf();
-    engine.back_up(copy.path()).await.map_err(|error| match error {
-        EngineError::Store(error) => of_store(error, &state),
-        other => other.into(),
+    engine.back_up(copy.path()).await.map_err(|error| {
+        if let EngineError::Store(error) = error { of_store(error, &state) } else { error.into() }
     })?;
     finish(copy, to.to_path_buf(), state).await
 }
@@ -87,11 +86,10 @@ async fn verified(copy: &Path, original: &Path) -> Result<Verification, ControlE
 }
 
 fn of_store(error: StoreError, original: &Path) -> ControlError {
-    match error {
-        StoreError::Damaged { what } => {
-            ControlError::NotWhole { path: original.to_path_buf(), what }
-        }
-        other => EngineError::from(other).into(),
+    if let StoreError::Damaged { what } = error {
+        ControlError::NotWhole { path: original.to_path_buf(), what }
+    } else {
+        EngineError::from(error).into()
     }
 }
 

@@ -79,8 +79,17 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // In one piece: byte by byte through the formatter it takes 632 ns instead of 22, and a replay writes several an event.
+        let mut text = [0; 64];
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [hex_digit(byte >> 4), hex_digit(byte & 15)];
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
+}
+
+const fn hex_digit(half: u8) -> u8 {
+    half + if half < 10 { b'0' } else { b'a' - 10 }
 }
 
 impl fmt::Debug for Digest {
