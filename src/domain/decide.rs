@@ -56,9 +56,8 @@ pub enum Refusal {
     },
     /// A fork that a rule of `[stop]` would end before its first cycle.
     #[error(
-        "after cycle {cycle} a rule of [stop] holds already ({reason:?}), so the fork would end at once: set another limit, \
-         for example --set stop.max_cycles={}",
-        cycle.0.saturating_add(5)
+        "after cycle {cycle} the fork would end at once ({reason:?}): {}",
+        way_out(*cycle, *reason)
     )]
     OverAlready {
         /// The last cycle that it would inherit.
@@ -113,6 +112,29 @@ pub enum Refusal {
         /// Why it ended.
         reason: EndReason,
     },
+}
+
+/// What has a fork go on where it would end.
+fn way_out(cycle: CycleNumber, reason: EndReason) -> String {
+    let rule = match reason {
+        EndReason::MaxCycles => {
+            return format!(
+                "--set stop.max_cycles={} gives it five more",
+                cycle.0.saturating_add(5)
+            );
+        }
+        EndReason::PoolExhausted | EndReason::Cancelled => {
+            return "nothing is left to label; name an earlier cycle".to_owned();
+        }
+        EndReason::KpiMet => "kpi.target, or stop.kpi",
+        EndReason::MaxLabels => "stop.max_labels",
+        EndReason::MaxHours => "stop.max_hours",
+        EndReason::Deadline => "stop.deadline",
+        EndReason::Plateau => "stop.plateau",
+        EndReason::Stable => "stop.stable",
+        EndReason::MaxCost => "stop.max_cost",
+    };
+    format!("give {rule} another value with --set, or name an earlier cycle")
 }
 
 /// What `command` leads to in `run`. Pure: same inputs, same decision.

@@ -36,6 +36,16 @@ impl Engine {
         at: CycleNumber,
         definition: Definition,
     ) -> Result<RunId, EngineError> {
+        // It holds two runs and two workflows, which whoever awaits it need not.
+        Box::pin(self.go_on_from(of, at, definition)).await
+    }
+
+    async fn go_on_from(
+        &self,
+        of: RunId,
+        at: CycleNumber,
+        definition: Definition,
+    ) -> Result<RunId, EngineError> {
         let inner = &self.inner;
         let parent = inner.live(of).await?.lock().await.clone();
         if at == CycleNumber(0) {

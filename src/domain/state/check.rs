@@ -39,7 +39,7 @@ impl Run {
         }
         let ends = || forked.past.iter().map(|decided| decided.until);
         let before = std::iter::once(CycleNumber(0)).chain(ends());
-        if ends().last() != Some(forked.cycle) || before.zip(ends()).any(|(a, b)| a >= b) {
+        if ends().next_back() != Some(forked.cycle) || before.zip(ends()).any(|(a, b)| a >= b) {
             let cycle = forked.cycle;
             return Err(format!("who decided its {cycle} inherited cycles is not told in order"));
         }

@@ -134,14 +134,24 @@ fn what_did_not_end_cannot_be_gone_on_from() {
 #[test]
 fn a_fork_that_would_end_at_once_is_refused_and_told_which_rule_does_it() {
     let cycles = stopping(true, Some(2), None);
-    check(&cycles, &[], forking(&cycles), Refused(&["after cycle 2", "MaxCycles", "--set"]));
+    check(
+        &cycles,
+        &[],
+        forking(&cycles),
+        Refused(&["after cycle 2", "MaxCycles", "--set stop.max_cycles=7"]),
+    );
     let labels = stopping(true, None, Some(4));
-    check(&labels, &[], forking(&labels), Refused(&["after cycle 2", "MaxLabels", "--set"]));
+    check(
+        &labels,
+        &[],
+        forking(&labels),
+        Refused(&["after cycle 2", "MaxLabels", "stop.max_labels"]),
+    );
     // A target that was missed then may be met by what the fork asks for.
     let mut lower = development(stopping(true, None, None));
     check(&lower, &[], forking(&lower), Follows(&WHOLE, Some(JobKind::Start)));
     lower.kpi.target = 0.35;
-    check(&lower, &[], forking(&lower), Refused(&["KpiMet"]));
+    check(&lower, &[], forking(&lower), Refused(&["KpiMet", "kpi.target"]));
 }
 
 #[test]
