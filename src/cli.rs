@@ -25,6 +25,7 @@ mod futures;
 mod gc;
 mod jobs;
 mod labels;
+mod leave;
 mod log;
 mod models;
 mod output;

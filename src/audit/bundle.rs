@@ -29,6 +29,7 @@ use crate::domain::ids::{CycleNumber, RunId};
 use crate::store::excerpt::Excerpt;
 use crate::store::{EventLog as _, StoreError};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fs::File;
@@ -404,8 +405,9 @@ impl Bundle {
         let names: Vec<String> = self
             .zip
             .file_names()
+            .filter_map(Result::ok)
             .filter(|name| name.starts_with("artifacts/"))
-            .map(str::to_owned)
+            .map(Cow::into_owned)
             .collect();
         let mut unpacked = 0;
         for name in names {

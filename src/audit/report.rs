@@ -129,7 +129,10 @@ impl<'a> Gathering<'a> {
             | Event::Relabelled(_)
             | Event::LabelsDoubted(_)
             | Event::BaselineMeasured(_)
-            | Event::DriftChecked(_) => {}
+            | Event::DriftChecked(_)
+            | Event::Forked(_)
+            | Event::ArtifactsRemoved(_)
+            | Event::SampleErased(_) => {}
         }
         self.run.apply(&recorded.event)?;
         self.semantic.add(cycle, &recorded.event);
@@ -311,7 +314,7 @@ fn balance(
             Label::Classes(set) => (0..ClassSet::CLASSES_MAX)
                 .filter(|class| set.holds(*class))
                 .for_each(|class| count(class, known.arm)),
-            Label::Value(_) | Label::Mask(_) => {}
+            Label::Value(_) | Label::Mask(_) | Label::Erased(_) => {}
         }
     }
     balance

@@ -1,7 +1,7 @@
 //! What a subcommand can fail with, and the exit code that says so.
 
-use crate::audit::export::ExportError;
 use crate::audit::erase::EraseError;
+use crate::audit::export::ExportError;
 use crate::control::ControlError;
 use crate::engine::EngineError;
 use crate::inference::InferenceError;

@@ -1,6 +1,7 @@
 //! `gleaner run` and `gleaner resume`: work on runs, as `gleaner fork` does with what is here.
 
 use super::error::CliError;
+use super::leave;
 use super::output::Output;
 use super::screen::{Screen, summary};
 use super::session::{self, Session};
@@ -125,7 +126,7 @@ pub(super) async fn work(
                         output.note("stopping after the step under way; once more stops at once");
                         tokio::spawn(async move {
                             interruptions.next().await;
-                            std::process::exit(INTERRUPTED.into());
+                            leave::at_once(INTERRUPTED);
                         });
                     }
                 }

@@ -1,6 +1,7 @@
 //! `gleaner simulate`: which strategy is worth it on data whose labels are all known?
 
 use super::error::CliError;
+use super::leave;
 use super::output::{Output, Style};
 use super::run::{INTERRUPTED, Interruptions, policy};
 use super::{Install, key_value};
@@ -88,7 +89,7 @@ pub(super) async fn simulate(output: &Output, arguments: &Arguments) -> Result<E
         output_of_interruption.note("stopping after the steps under way; once more stops at once");
         stop.send_replace(true);
         interruptions.next().await;
-        std::process::exit(INTERRUPTED.into());
+        leave::at_once(INTERRUPTED);
     });
     let curves = work.await.map_err(|join| CliError::Io(join.into()))?;
     listening.abort();

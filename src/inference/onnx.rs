@@ -1,5 +1,6 @@
-//! ONNX models run by onnxruntime. The only file that names `ort`, and the only one with unsafe code: it opens the
-//! library, and asks which provider runs which node. It also sets an environment variable, for want of a second such file.
+//! ONNX models run by onnxruntime. The only file that names `ort`, and but for one line that ends a process the only one
+//! with unsafe code: it opens the library, and asks which provider runs which node. It also sets an environment variable,
+//! for want of a second such file.
 //!
 //! Which library is opened is decided in [`super::runtime`]. Nothing here may make an `ort::Error` before a library is
 //! open, because that panics; every way in takes an [`Opened`], which only an open library gives.

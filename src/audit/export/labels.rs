@@ -178,15 +178,16 @@ impl LabelSet {
     }
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.run().labels.iter().map(|(sample, known)| self.row(sample, known))
+        self.run().labels.iter().filter_map(|(sample, known)| self.row(sample, known))
     }
 
-    fn row<'a>(&'a self, sample: &'a SampleId, known: &Known) -> Row<'a> {
+    /// A line; `None` for a label that was erased.
+    fn row<'a>(&'a self, sample: &'a SampleId, known: &Known) -> Option<Row<'a>> {
         let classes = self.classes();
         // What the state took in is in its class list.
         let name = |class: usize| classes.get(class).map_or("", String::as_str);
         let said = self.said.get(sample);
-        Row {
+        Some(Row {
             sample: sample.as_str(),
             label: match known.label {
                 Label::Class(class) => Named::Class(name(class as usize)),
@@ -195,12 +196,13 @@ impl LabelSet {
                 ),
                 Label::Value(value) => Named::Value(value.get()),
                 Label::Mask(digest) => Named::Mask(digest.to_string()),
+                Label::Erased(_) => return None,
             },
             cycle: known.cycle.0,
             arm: arm(known.arm),
             annotator: said.map_or("", |said| said.annotator.as_str()),
             time: said.and_then(|said| rfc3339(said.at)),
-        }
+        })
     }
 }
 

@@ -11,7 +11,9 @@ mod sources {
     pub mod annotation;
     pub mod artifacts;
     pub mod audit {
+        pub mod explanation;
         pub mod futures;
+        pub mod inferred;
         pub mod replay;
         pub mod report {
             pub mod value;

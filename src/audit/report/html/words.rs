@@ -146,6 +146,7 @@ pub(super) fn label(report: &Report, label: Label) -> String {
         }
         Label::Value(value) => number(value.get()),
         Label::Mask(mask) => format!("mask {}", digest(&mask)),
+        Label::Erased(_) => "erased".to_owned(),
     }
 }
 
