@@ -88,7 +88,12 @@ async fn events(
         from = next;
     }
     writer.finish().and_then(Out::finish).map_err(failed)?;
-    let what = json!({ "run": status.run, "file": file.display().to_string(), "format": form.name(), "events": events });
+    let what = json!({
+        "run": status.run,
+        "file": file.display().to_string(),
+        "format": form.name(),
+        "events": events,
+    });
     tell(output, file, &what, &format!("{events} events of run {}", status.run))
 }
 
@@ -190,10 +195,11 @@ impl Out {
     }
 
     fn finish(self) -> Result<(), ExportError> {
-        Ok(match self {
+        match self {
             Self::Printed(mut out) => out.flush()?,
             Self::File(file) => file.finish()?,
-        })
+        }
+        Ok(())
     }
 }
 
@@ -228,10 +234,11 @@ fn tell(
 }
 
 fn failed(file: &Path, source: ExportError) -> CliError {
-    match source {
-        ExportError::Write(error) if !is_file(file) && error.kind() == ErrorKind::BrokenPipe => {
-            CliError::BrokenPipe
-        }
-        source => CliError::Export { to: file.to_owned(), source },
+    if let ExportError::Write(error) = &source
+        && !is_file(file)
+        && error.kind() == ErrorKind::BrokenPipe
+    {
+        return CliError::BrokenPipe;
     }
+    CliError::Export { to: file.to_owned(), source }
 }

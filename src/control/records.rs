@@ -69,3 +69,48 @@ pub fn decoded(texts: &[String]) -> Result<Vec<Recorded>, ControlError> {
     };
     texts.iter().map(record).collect::<Result<_, _>>().map_err(ControlError::BadRecord)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Digest;
+    use crate::domain::event::{Event, LabelsDoubted};
+    use crate::domain::ids::{EventId, JobId, Position};
+    use crate::domain::time::Timestamp;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_record_comes_over_to_the_last_bit_and_anything_else_is_refused() {
+        let doubted = |error_rate| {
+            let (labels, folds, suspects) = (9, 3, 1);
+            let evidence = Digest::of(b"evidence");
+            Event::LabelsDoubted(LabelsDoubted { labels, folds, suspects, error_rate, evidence })
+        };
+        // JSON, as it is read here, brings the first of these numbers back with another last bit.
+        for rate in [0.992_708_189_761_138_7, 0.1 + 0.2, f64::MIN_POSITIVE] {
+            let mut sent = Recorded {
+                id: EventId(Uuid::from_u128(1)),
+                cycle: CycleId { run: RunId(Uuid::from_u128(2)), cycle: CycleNumber(3) },
+                revision: Revision(4),
+                position: Position(5),
+                recorded: Timestamp(6),
+                causation: Some(JobId(Uuid::from_u128(7))),
+                actor: "wörker".to_owned(),
+                version: 1,
+                workflow: Digest::of(b"workflow"),
+                previous: Digest::of(b"previous"),
+                hash: Digest::ZERO,
+                event: doubted(rate),
+            };
+            let payload = Payload::of(&sent.event).unwrap();
+            encode_record(&mut sent, &payload, false).unwrap();
+            let texts = encoded(vec![sent.clone()]).unwrap();
+            assert_eq!(decoded(&texts).unwrap(), [sent]);
+            let cut = texts[0][..texts[0].len() - 4].to_owned();
+            for wrong in [cut, "AAAA".to_owned(), "?".to_owned(), String::new()] {
+                let refused = decoded(&[wrong]).unwrap_err().to_string();
+                assert!(refused.contains("a record does not read"), "{refused}");
+            }
+        }
+    }
+}

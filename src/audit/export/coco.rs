@@ -189,21 +189,15 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    fn region(
-        counts: &[usize],
-        bounds: [usize; 4],
-        area: usize,
-    ) -> (Vec<usize>, [usize; 4], usize) {
+    /// Counts, bounds and area of a region.
+    type Told = (Vec<usize>, [usize; 4], usize);
+
+    fn region(counts: &[usize], bounds: [usize; 4], area: usize) -> Told {
         (counts.to_vec(), bounds, area)
     }
 
     #[track_caller]
-    fn check(
-        mask: &[u8],
-        height: usize,
-        width: usize,
-        expected: &[(u8, (Vec<usize>, [usize; 4], usize))],
-    ) {
+    fn check(mask: &[u8], height: usize, width: usize, expected: &[(u8, Told)]) {
         let found: Vec<_> = regions(mask, height, width)
             .into_iter()
             .map(|(class, of)| {
