@@ -100,6 +100,7 @@ mod tests {
                 workflow: Digest::of(b"workflow"),
                 previous: Digest::of(b"previous"),
                 hash: Digest::ZERO,
+                original: None,
                 event: doubted(rate),
             };
             let payload = Payload::of(&sent.event).unwrap();

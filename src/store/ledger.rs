@@ -22,6 +22,7 @@ use crate::domain::job::{Job, NewJob};
 use crate::domain::time::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 /// An [`Append`] with its events encoded.
 type EncodedAppend = (CycleId, Revision, Vec<(NewEvent, Payload)>);
@@ -271,10 +272,16 @@ impl Ledger {
 
     /// Every run with its last cycle.
     pub(super) fn runs(&self) -> Vec<(RunId, CycleNumber)> {
-        // Heads are in order, so a run's last cycle overwrites the earlier ones.
-        let runs: BTreeMap<RunId, CycleNumber> =
-            self.heads.keys().map(|cycle| (cycle.run, cycle.cycle)).collect();
-        runs.into_iter().collect()
+        // From one run's last cycle to the next one's: whoever names a run asks this, and a run may have thousands of cycles.
+        let last = |run: RunId| CycleId { run, cycle: CycleNumber(u32::MAX) };
+        let mut runs = Vec::new();
+        let mut next = self.heads.keys().next();
+        while let Some(CycleId { run, .. }) = next {
+            let end = self.heads.range(..=last(*run)).next_back();
+            runs.extend(end.map(|(cycle, _)| (cycle.run, cycle.cycle)));
+            next = self.heads.range((Excluded(last(*run)), Unbounded)).next().map(|(next, _)| next);
+        }
+        runs
     }
 
     /// Leases the next job.

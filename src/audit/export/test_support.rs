@@ -31,6 +31,7 @@ pub(super) fn recorded(place: u32, event: Event) -> Recorded {
         workflow: Digest::of(b"workflow"),
         previous: Digest::of(&place.to_le_bytes()),
         hash: Digest::of(&(place + 1).to_le_bytes()),
+        original: None,
         event,
     }
 }

@@ -74,13 +74,6 @@ fn head(report: &Report) -> String {
         Mode::Development => "development",
         Mode::Production => "production",
     };
-    let notes: String = (found.runs.iter().flat_map(|run| &run.notes).take(ROWS_MAX))
-        .map(|note| format!("<li>{}</li>\n", user(&note.what)))
-        .collect();
-    let verdict = match notes.as_str() {
-        "" => verdict,
-        _ => format!("{verdict}<p>no longer kept, and on record:</p>\n<ul>\n{notes}</ul>\n"),
-    };
     let fact = |name: &str, value: String| format!("<div><dt>{name}</dt><dd>{value}</dd></div>\n");
     let big = |name: &str, value: String| {
         format!("<div><dt>{name}</dt><dd class=\"big\">{value}</dd></div>\n")
@@ -449,6 +442,13 @@ fn record(report: &Report) -> String {
         format!(
             "<p><span class=\"pill missed\">does not hold</span> {held}; what does not:</p>\n<ul>\n{findings}</ul>\n"
         )
+    };
+    let notes: String = (found.runs.iter().flat_map(|run| &run.notes).take(ROWS_MAX))
+        .map(|note| format!("<li>{}</li>\n", user(&note.what)))
+        .collect();
+    let verdict = match notes.as_str() {
+        "" => verdict,
+        _ => format!("{verdict}<p>no longer kept, and on record:</p>\n<ul>\n{notes}</ul>\n"),
     };
     let fact = |name: &str, value: String| format!("<div><dt>{name}</dt><dd>{value}</dd></div>\n");
     let mut facts =

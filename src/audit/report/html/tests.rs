@@ -158,6 +158,7 @@ fn report(cycles: u32) -> Report {
                 }),
                 events: 12,
                 findings: vec![Finding { cycle: None, revision: None, what: HOSTILE.to_owned() }],
+                notes: vec![Finding { cycle: None, revision: None, what: HOSTILE.to_owned() }],
             }],
             damaged: None,
         },
