@@ -22,7 +22,7 @@
     reason = "a bench prints what it measured with the real clock, and stops where something fails"
 )]
 
-use gleaner::audit::selection::what_if;
+use gleaner::audit::selection::{Pace, what_if};
 use gleaner::audit::verify::verify;
 use gleaner::control::{Request, Response, handle};
 use gleaner::data_selector::{Evidence, EvidenceWriter, Output, SelectRequest, View, build};
@@ -248,8 +248,11 @@ fn other_strategy(base: &Path, runtime: &Runtime, candidates: usize) {
     let parse = best_of(3, || Evidence::read(&evidence).unwrap());
     let found = Evidence::read(&evidence).unwrap();
     let batch = BatchSelected { scores: Some(digest), ..batch(None, Vec::new()) };
+    let classes: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     let pick = best_of(3, || {
-        what_if(CycleNumber(2), &batch, &found, &strategy, Some(BATCH)).unwrap();
+        let of_cycle = (&batch, &found);
+        what_if(CycleNumber(2), of_cycle, &strategy, Some(BATCH), &classes, Pace::default())
+            .unwrap();
     });
     drop(found);
     let engine = engine(&store);

@@ -11,13 +11,13 @@
 //! | `artifacts/DIGEST` | what the log names: workflows, manifests, models, scores; without those that were left out |
 //!
 //! A bundle proves no more than who signed its checkpoint vouches for: without a signature that somebody checks it shows that
-//! its parts hold together, which a forger can have them do as well.
+//! its parts hold together, which a forger can have them do as well. Where the run ended the checkpoint says in a line of its
+//! own, `gleaner run RUN EVENTS HEAD`, so that nobody can leave out the end of the log on the way.
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::key::VerifierKey;
 use super::merkle::{
-    Leaf, ProofError, TreeHead, consistency_proof, partial_proof, verify_consistency,
-    verify_partial,
+    Leaf, TreeHead, consistency_proof, partial_proof, verify_consistency, verify_partial,
 };
 use super::note::Note;
 use super::tree;
@@ -26,14 +26,13 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
 use crate::domain::ids::{CycleNumber, RunId};
-use crate::store::excerpt::Excerpt;
+use crate::store::excerpt::{Excerpt, RawLog};
 use crate::store::{EventLog as _, StoreError};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::ops::Range;
 use std::path::Path;
 use tempfile::TempDir;
@@ -98,6 +97,14 @@ pub enum BundleError {
     /// An artifact cannot be read.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// The log names a file that is not there, though no event says that it was removed.
+    #[error(
+        "the artifact {artifact}, which the run names, is missing: `gleaner verify` tells where, `gleaner repair --copy` may have it"
+    )]
+    Missing {
+        /// Which.
+        artifact: Digest,
+    },
     /// A checkpoint speaks of what the store does not begin with.
     #[error(
         "checkpoint {number} is not of this store: it speaks of {size} records that are others here, or are not here"
@@ -127,9 +134,8 @@ fn malformed(what: impl ToString) -> BundleError {
 pub struct Contents<'a> {
     /// Which run.
     pub run: RunId,
-    /// Its log and the artifacts that hold payloads of it, as
-    /// [`SledStore::excerpt`](crate::store::sled::SledStore::excerpt) gives them.
-    pub excerpt: (Vec<u8>, Vec<Digest>),
+    /// Its log.
+    pub log: RawLog,
     /// The hash of every record of the store, in their order.
     pub records: &'a [Digest],
     /// The artifacts.
@@ -147,26 +153,19 @@ pub struct Contents<'a> {
 /// # Errors
 /// [`BundleError`]; then `out` holds no whole bundle.
 pub async fn write<W: Write + Seek>(contents: Contents<'_>, out: W) -> Result<About, BundleError> {
-    let Contents { run, excerpt: (log, payloads), records, artifacts, .. } = contents;
+    let Contents { run, log: RawLog { bytes: log, payloads }, records, artifacts, .. } = contents;
     let named = Named::by(&Excerpt::read(run, &log, artifacts), run, payloads).await?;
-    let leaf = |index: u64| {
-        let record = usize::try_from(index).ok().and_then(|index| records.get(index));
-        Ok::<_, Infallible>(tree::leaf(record.unwrap_or(&Digest::ZERO)))
-    };
+    let leaf = |index: u64| tree::leaf_at(records, index);
     let size = records.len() as u64;
     let places = places(records, &named.records);
     let known: Vec<Range<u64>> = places.iter().map(|&(from, to)| from..to).collect();
-    let Ok(proof) = partial_proof(size, &known, leaf);
+    let proof = partial_proof(size, &known, leaf).map_err(malformed)?;
     let mut earlier = Vec::new();
     for (number, (_, then)) in contents.earlier.iter().enumerate() {
         let other = BundleError::OtherStore { number: number + 1, size: then.size };
         if tree::head(records, then.size) != Some(*then) {
             return Err(other);
         }
-        let leaf = |index| {
-            let Ok(leaf) = leaf(index);
-            Ok::<_, ProofError>(leaf)
-        };
         let grew = consistency_proof(then.size, size, leaf);
         earlier.push(grew.map_err(|_| other)?);
     }
@@ -201,6 +200,9 @@ pub async fn write<W: Write + Seek>(contents: Contents<'_>, out: W) -> Result<Ab
     }
     for (digest, needed) in named.artifacts {
         let bytes = std::fs::metadata(artifacts.path(&digest)).ok().map(|about| about.len());
+        if bytes.is_none() && (needed || !named.removed.contains(&digest)) {
+            return Err(BundleError::Missing { artifact: digest });
+        }
         if bytes.is_none_or(|bytes| bytes > contents.largest && !needed) {
             about.left_out.insert(digest, bytes);
         } else {
@@ -218,12 +220,19 @@ struct Named {
     artifacts: BTreeMap<Digest, bool>,
     /// The hashes of the records.
     records: BTreeSet<Digest>,
+    /// Artifacts that an event says are no longer kept.
+    removed: BTreeSet<Digest>,
 }
 
 impl Named {
+    /// The artifacts without which nobody can verify the log.
+    fn needed(&self) -> impl Iterator<Item = Digest> {
+        self.artifacts.iter().filter(|(_, needed)| **needed).map(|(artifact, _)| *artifact)
+    }
+
     async fn by(log: &Excerpt, run: RunId, payloads: Vec<Digest>) -> Result<Self, StoreError> {
         let artifacts = payloads.into_iter().map(|payload| (payload, true)).collect();
-        let mut named = Self { artifacts, records: BTreeSet::new() };
+        let mut named = Self { artifacts, records: BTreeSet::new(), removed: BTreeSet::new() };
         let mut from = CycleNumber(1);
         loop {
             let page = log.read_cycles(run, from, PAGE).await?;
@@ -238,10 +247,23 @@ impl Named {
                     named.artifacts.insert(started.workflow, true);
                 } else if let Event::CycleStarted(started) = &recorded.event {
                     named.artifacts.insert(started.pool, true);
+                } else if let Event::ArtifactsRemoved(removed) = &recorded.event {
+                    named.removed.extend(removed.removed.iter().map(|gone| gone.artifact));
                 }
             }
         }
     }
+}
+
+/// The line that says where the log of a run ended.
+#[must_use]
+pub fn end(run: RunId, hashes: &[Digest]) -> String {
+    let head = hashes.last().copied().unwrap_or(Digest::ZERO);
+    run_line(run, &format!("{} {head}", hashes.len()))
+}
+
+fn run_line(run: RunId, end: &str) -> String {
+    format!("gleaner run {run} {end}")
 }
 
 /// Where some records stand among all of them.
@@ -271,6 +293,8 @@ pub struct BundleVerification {
     pub earlier: u64,
     /// How many artifacts the bundle knows by their digests alone.
     pub left_out: u64,
+    /// Whether what was signed says that the run ended here, as far as the store knew; else its log may have gone on.
+    pub is_whole: bool,
     /// What does not hold beside the log.
     pub findings: Vec<String>,
 }
@@ -308,8 +332,14 @@ pub async fn verify(
         signed_by: None,
         earlier: 0,
         left_out: left_out.len() as u64,
+        is_whole: false,
         findings: Vec::new(),
     };
+    let named = Named::by(&log, about.run, Vec::new()).await;
+    let needed = named.iter().flat_map(Named::needed);
+    for missing in needed.filter(|needed| left_out.contains(needed)) {
+        found.findings.push(format!("{missing} is not in it, which no bundle may leave out"));
+    }
     if let Some(hashes) = log.hashes() {
         let leaves: Vec<Leaf> = hashes.iter().map(tree::leaf).collect();
         let proved = verify_partial(&leaves, &about.known(), &about.head(), &about.proof);
@@ -317,7 +347,7 @@ pub async fn verify(
             found.findings.push(format!("the log is not part of the store's tree: {error}"));
         }
     }
-    found.check_notes(&mut bundle, &about, key)?;
+    found.check_notes(&mut bundle, &about, &log, key)?;
     Ok(found)
 }
 
@@ -326,6 +356,7 @@ impl BundleVerification {
         &mut self,
         bundle: &mut Bundle,
         about: &About,
+        log: &Excerpt,
         key: Option<&VerifierKey>,
     ) -> Result<(), BundleError> {
         let open = |bytes: &[u8]| {
@@ -340,6 +371,14 @@ impl BundleVerification {
             match open(&bytes) {
                 Ok(checkpoint) if *checkpoint.tree() == about.head() => {
                     self.signed_by = key.map(|key| key.name().as_str().to_owned());
+                    let of_run = |line: &&String| line.starts_with(&run_line(about.run, ""));
+                    let said = checkpoint.extensions().iter().find(of_run);
+                    self.is_whole = said.is_some() && key.is_some();
+                    let ended = log.hashes().map(|hashes| end(about.run, &hashes));
+                    if said.is_some() && said != ended.as_ref() {
+                        let what = "the log does not end where the checkpoint says that it did";
+                        self.findings.push(what.to_owned());
+                    }
                 }
                 Ok(_) => self.findings.push("the checkpoint is of another tree".to_owned()),
                 Err(why) => self.findings.push(format!("the checkpoint is not believed: {why}")),
@@ -355,7 +394,7 @@ impl BundleVerification {
                 verify_consistency(then.tree(), &about.head(), proof).map_err(|e| e.to_string())
             });
             match proved {
-                Ok(()) => self.earlier += 1,
+                Ok(()) => self.earlier += u64::from(key.is_some()),
                 Err(why) => self.findings.push(format!("checkpoint {number} of earlier: {why}")),
             }
         }
@@ -386,6 +425,11 @@ impl Bundle {
 
     /// An entry, at most `most` bytes of it; nothing in a file is longer than the file.
     fn read(&mut self, name: &str, most: u64) -> Result<Option<Vec<u8>>, BundleError> {
+        let of_content = [ErrorKind::InvalidData, ErrorKind::UnexpectedEof, ErrorKind::Other];
+        let changed = |error: io::Error| match of_content.contains(&error.kind()) {
+            true => malformed(format!("{name}: {error}")),
+            false => BundleError::Io(error),
+        };
         let mut entry = match self.zip.by_name(name) {
             Ok(entry) => entry,
             Err(ZipError::FileNotFound) => return Ok(None),
@@ -395,7 +439,7 @@ impl Bundle {
             return Err(malformed(format!("{name} is compressed")));
         }
         let mut bytes = Vec::new();
-        entry.by_ref().take(most).read_to_end(&mut bytes)?;
+        entry.by_ref().take(most).read_to_end(&mut bytes).map_err(changed)?;
         Ok(Some(bytes))
     }
 

@@ -104,10 +104,23 @@ impl Checkpoint {
         &self.tree
     }
 
-    /// Further lines, whose meaning is up to the log. We write none.
+    /// Further lines, whose meaning is up to the log. Ours say where a run ended, see [`bundle`](super::bundle).
     #[must_use]
     pub fn extensions(&self) -> &[String] {
         &self.extensions
+    }
+
+    /// The same checkpoint with one more line.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Line`] if it is empty or holds control characters.
+    pub fn with(mut self, line: String) -> Result<Self, CheckpointError> {
+        if !is_line(&line) {
+            let (line, expected) = (self.extensions.len() + 4, "text without control characters");
+            return Err(CheckpointError::Line { line, expected });
+        }
+        self.extensions.push(line);
+        Ok(self)
     }
 
     /// The note to sign.

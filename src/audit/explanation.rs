@@ -121,7 +121,12 @@ pub struct Picked {
 }
 
 impl Picked {
-    fn of(cycle: CycleNumber, batch: &BatchSelected, pick: &Pick, seen: Option<&Seen>) -> Self {
+    fn of(
+        cycle: CycleNumber,
+        batch: &BatchSelected,
+        pick: &Pick,
+        nearest: Option<Neighbour>,
+    ) -> Self {
         let above = pick.score.zip(batch.cutoff).map(|(score, cutoff)| score - cutoff);
         Self {
             cycle,
@@ -133,7 +138,7 @@ impl Picked {
             above_cutoff: above.filter(|_| pick.arm == Arm::Strategy),
             probability: pick.probability,
             candidates: batch.candidates,
-            nearest: seen.and_then(|seen| seen.nearest(&pick.sample)),
+            nearest,
         }
     }
 }
@@ -180,11 +185,14 @@ impl Known {
     /// What a batch was picked from, where it was kept.
     fn seen(&self, batch: &BatchSelected, files: Files<'_>) -> Option<Seen> {
         let evidence = Evidence::read(&files(&batch.scores?)?).ok()?;
-        let mut labelled: Vec<(SampleId, Label)> =
-            self.labels.iter().map(|(sample, label)| (sample.clone(), *label)).collect();
-        if let Some((_, pool)) = &self.pool {
+        let labels = self.labels.iter().map(|(sample, label)| (sample.clone(), *label));
+        // Without the pool's order nobody knows which row is which sample's.
+        let labelled = self.pool.as_ref().map(|(_, pool)| {
+            let mut labelled: Vec<(SampleId, Label)> = labels.collect();
             labelled.sort_by(|(a, _), (b, _)| pool.order(a, b));
-        }
+            labelled
+        });
+        let labelled = labelled.unwrap_or_default();
         Some(Seen { evidence, labelled })
     }
 }
@@ -196,25 +204,30 @@ struct Seen {
 }
 
 impl Seen {
-    fn place(&self, sample: &SampleId) -> Option<usize> {
-        places(&self.evidence.ids, std::iter::once(sample)).into_values().next()
+    /// Where some samples stand among the candidates.
+    fn places<'s>(
+        &self,
+        samples: impl Iterator<Item = &'s SampleId>,
+    ) -> BTreeMap<&'s SampleId, usize> {
+        places(&self.evidence.ids, samples)
     }
 
-    /// The labelled sample most like a candidate; of several the first.
-    fn nearest(&self, sample: &SampleId) -> Option<Neighbour> {
+    /// The labelled sample most like the candidate at a place; of several the first.
+    fn nearest(&self, place: usize) -> Option<Neighbour> {
         let embedding = self.evidence.output("embedding")?;
         let known = self.evidence.labelled("embedding")?;
         if known.rows() != self.labelled.len() || known.cols() != embedding.cols() {
             return None;
         }
-        let candidate = embedding.row(self.place(sample)?);
+        let candidate = embedding.row(place);
         let squared = |other: &[f32]| -> f64 {
             let apart = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
             candidate.iter().zip(other).map(apart).sum()
         };
         let distances = known.iter_rows().map(squared).zip(&self.labelled);
         let (squared, (sample, label)) = distances.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
-        Some(Neighbour { sample: sample.clone(), label: *label, distance: squared.sqrt() })
+        let (sample, label, distance) = (sample.clone(), *label, squared.sqrt());
+        distance.is_finite().then_some(Neighbour { sample, label, distance })
     }
 }
 
@@ -225,6 +238,8 @@ pub struct Explainer {
     known: Known,
     /// The label came, or changed, and no training has learned it yet.
     unlearned: bool,
+    /// The cycle of the last batch, if the sample may have been a candidate of it and nothing tells.
+    untold: Option<CycleNumber>,
     /// What the cycle's training learned, if it had one.
     trained: Option<(u64, Option<Digest>)>,
     measured: Option<f64>,
@@ -236,7 +251,7 @@ impl Explainer {
     pub fn new(sample: SampleId) -> Self {
         let found = Explanation { sample, classes: Vec::new(), history: Vec::new() };
         let known = Known::default();
-        Self { found, known, unlearned: false, trained: None, measured: None }
+        Self { found, known, unlearned: false, untold: None, trained: None, measured: None }
     }
 
     /// Takes in the next event of the run.
@@ -270,10 +285,8 @@ impl Explainer {
 
     /// What the batch that was taken in last was picked from was removed on `date`, a day in UTC.
     pub fn lost(&mut self, date: String) {
-        if let Some(last) = self.found.history.last_mut()
-            && let Happened::Passed { cycle, score: None, .. } = *last
-        {
-            *last = Happened::Unknown { cycle, date };
+        if let Some(cycle) = self.untold.take() {
+            self.found.history.push(Happened::Unknown { cycle, date });
         }
     }
 
@@ -307,23 +320,28 @@ impl Explainer {
     fn select(&mut self, cycle: CycleNumber, batch: &BatchSelected, files: Files<'_>) {
         let sample = &self.found.sample;
         let seen = self.known.seen(batch, files);
+        let place = |seen: &Seen| {
+            let places = seen.places(std::iter::once(sample));
+            places.into_values().next()
+        };
+        let place = seen.as_ref().and_then(place);
+        let nearest = seen.as_ref().zip(place).and_then(|(seen, place)| seen.nearest(place));
+        self.untold = None;
         if let Some(pick) = batch.picks.iter().find(|pick| pick.sample == *sample) {
-            let picked = Picked::of(cycle, batch, pick, seen.as_ref());
+            let picked = Picked::of(cycle, batch, pick, nearest);
             self.found.history.push(Happened::Picked(picked));
             return;
         }
-        let place = seen.as_ref().and_then(|seen| seen.place(sample));
-        let in_pool = self.known.pool.as_ref().is_some_and(|(_, pool)| pool.holds(sample));
-        let is_candidate = match &seen {
-            Some(_) => place.is_some(),
-            None => in_pool && !self.known.labels.contains_key(sample),
-        };
-        if !is_candidate {
+        let Some((seen, place)) = seen.zip(place) else {
+            // Whether it was held out for tests the log does not say: without evidence there is nothing to tell.
+            let in_pool = self.known.pool.as_ref().is_some_and(|(_, pool)| pool.holds(sample));
+            let may_be = in_pool && !self.known.labels.contains_key(sample);
+            self.untold = Some(cycle).filter(|_| may_be);
             return;
-        }
-        let scores = seen.as_ref().and_then(|seen| seen.evidence.scores.as_deref());
-        let score = scores.zip(place).and_then(|(scores, place)| scores.get(place).copied());
-        let score = score.filter(|score| !score.is_nan());
+        };
+        let scores = seen.evidence.scores.as_deref();
+        let score = scores.and_then(|scores| scores.get(place).copied());
+        let score = score.filter(|score| score.is_finite());
         let rank = scores.zip(score).map(|(scores, score)| {
             scores.iter().filter(|other| **other > score).count() as u64 + 1
         });
@@ -333,7 +351,7 @@ impl Explainer {
             rank,
             below_cutoff: batch.cutoff.zip(score).map(|(cutoff, score)| cutoff - score),
             candidates: batch.candidates,
-            nearest: seen.as_ref().and_then(|seen| seen.nearest(sample)),
+            nearest,
         });
     }
 }
@@ -429,9 +447,12 @@ impl BatchExplainer {
 
     fn select(&mut self, batch: &BatchSelected, files: Files<'_>) {
         let seen = self.known.seen(batch, files);
+        let samples = batch.picks.iter().map(|pick| &pick.sample);
+        let places = seen.as_ref().map(|seen| seen.places(samples)).unwrap_or_default();
+        let nearest = |sample: &SampleId| seen.as_ref()?.nearest(*places.get(sample)?);
         let explained = |pick: &Pick| ExplainedPick {
             sample: pick.sample.clone(),
-            picked: Picked::of(self.cycle, batch, pick, seen.as_ref()),
+            picked: Picked::of(self.cycle, batch, pick, nearest(&pick.sample)),
             label: None,
             annotator: None,
         };

@@ -5,7 +5,7 @@
 
 use crate::data_selector::Evidence;
 use crate::domain::digest::Digest;
-use crate::domain::event::{Arm, BatchSelected, Pick};
+use crate::domain::event::{Arm, BatchSelected};
 use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::matrix::Matrix;
 use serde::{Deserialize, Serialize};
@@ -28,9 +28,9 @@ pub struct Inferred {
     pub compared: Vec<Compared>,
     /// How many picks there were then; those that ask again for a label are no choice of the strategy.
     pub picks: u64,
-    /// How many of them would be picked now.
-    pub same_picks: u64,
-    /// What cannot be compared, for people: another model, other candidates, other shapes.
+    /// Those that would not be picked now.
+    pub lost: Vec<LostPick>,
+    /// What cannot be compared, for people: another model, other candidates, other shapes, nothing kept.
     pub differences: Vec<String>,
 }
 
@@ -41,18 +41,30 @@ pub struct Compared {
     pub array: String,
     /// How many values were compared.
     pub values: u64,
-    /// The largest `|now - then| / max(1, |then|)`; infinite where only one of the two is a number.
-    pub largest: f64,
+    /// The largest `|now - then| / max(1, |then|)`; `None` where only one of the two is a number.
+    pub largest: Option<f64>,
     /// The row where it is: a candidate, or of the labelled samples the place.
     pub at: Option<SampleId>,
 }
 
+/// A pick of then that is none now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LostPick {
+    /// Which sample.
+    pub sample: SampleId,
+    /// How far its score then was from that of the last pick, as values are compared; `None` where picks have no scores.
+    pub from_cutoff: Option<f64>,
+}
+
 impl Inferred {
-    /// Whether everything could be compared and no value lies further off than `tolerance`.
+    /// Whether everything could be compared, no value lies further off than `tolerance`, and no pick is lost but those whose
+    /// scores tie with the last pick's, if both may move so far.
     #[must_use]
     pub fn is_within(&self, tolerance: f64) -> bool {
+        let near = |apart: Option<f64>, most: f64| apart.is_some_and(|apart| apart <= most);
         self.differences.is_empty()
-            && self.compared.iter().all(|compared| compared.largest <= tolerance)
+            && self.compared.iter().all(|compared| near(compared.largest, tolerance))
+            && self.lost.iter().all(|pick| near(pick.from_cutoff, 2.0 * tolerance))
     }
 }
 
@@ -71,7 +83,7 @@ pub fn compare(
         provider_now: now.provider.clone(),
         compared: Vec::new(),
         picks: 0,
-        same_picks: 0,
+        lost: Vec::new(),
         differences: Vec::new(),
     };
     found.compare_picks(then, now);
@@ -105,17 +117,23 @@ pub fn compare(
             found.differences.push("there are no such scores now".to_owned());
         }
     }
+    if found.compared.is_empty() {
+        found.differences.push("nothing was kept that a model says".to_owned());
+    }
     found
 }
 
 impl Inferred {
     fn compare_picks(&mut self, then: &BatchSelected, now: &BatchSelected) {
-        let chosen = |pick: &&Pick| pick.arm != Arm::Relabel;
         let now: BTreeSet<&SampleId> = now.picks.iter().map(|pick| &pick.sample).collect();
-        let then = then.picks.iter().filter(chosen);
-        for pick in then {
+        for pick in then.picks.iter().filter(|pick| pick.arm != Arm::Relabel) {
             self.picks += 1;
-            self.same_picks += u64::from(now.contains(&pick.sample));
+            if !now.contains(&pick.sample) {
+                let sample = pick.sample.clone();
+                let scores = pick.score.zip(then.cutoff).filter(|_| pick.arm == Arm::Strategy);
+                let from_cutoff = scores.and_then(|(score, cutoff)| apart(cutoff, score));
+                self.lost.push(LostPick { sample, from_cutoff });
+            }
         }
     }
 
@@ -147,25 +165,29 @@ impl Inferred {
         pairs: impl Iterator<Item = (f64, f64)>,
         name: impl Fn(usize) -> Option<SampleId>,
     ) {
-        let (mut values, mut largest, mut at) = (0, 0.0, None);
+        let (mut values, mut largest, mut at) = (0, Some(0.0), None);
         for (place, (then, now)) in pairs.enumerate() {
             values += 1;
-            let apart = apart(then, now);
-            if apart > largest {
-                (largest, at) = (apart, Some(place));
+            match (apart(then, now), largest) {
+                (Some(apart), Some(most)) if apart > most => {
+                    (largest, at) = (Some(apart), Some(place));
+                }
+                (None, Some(_)) => (largest, at) = (None, Some(place)),
+                (Some(_) | None, _) => {}
             }
         }
         self.compared.push(Compared { array, values, largest, at: at.and_then(name) });
     }
 }
 
-/// How far two values are apart, in proportion to the first where that is larger than 1.
-fn apart(then: f64, now: f64) -> f64 {
+/// How far two values are apart, in proportion to the first where that is larger than 1; `None` where only one of them is a
+/// number.
+fn apart(then: f64, now: f64) -> Option<f64> {
     if then.to_bits() == now.to_bits() || (then.is_nan() && now.is_nan()) {
-        return 0.0;
+        return Some(0.0);
     }
     let apart = (now - then).abs() / then.abs().max(1.0);
-    if apart.is_nan() { f64::INFINITY } else { apart }
+    apart.is_finite().then_some(apart)
 }
 
 #[cfg(test)]
@@ -174,12 +196,12 @@ mod tests {
 
     #[test]
     fn values_are_apart_in_proportion_and_what_is_no_number_is_far_from_every_number() {
-        assert_eq!(apart(0.25, 0.5), 0.25);
-        assert_eq!(apart(-8.0, -10.0), 0.25);
-        assert_eq!(apart(f64::NAN, f64::NAN), 0.0);
-        assert_eq!(apart(f64::INFINITY, f64::INFINITY), 0.0);
+        assert_eq!(apart(0.25, 0.5), Some(0.25));
+        assert_eq!(apart(-8.0, -10.0), Some(0.25));
+        assert_eq!(apart(f64::NAN, f64::NAN), Some(0.0));
+        assert_eq!(apart(f64::INFINITY, f64::INFINITY), Some(0.0));
         for (then, now) in [(f64::NAN, 1.0), (1.0, f64::NAN), (f64::INFINITY, 1.0)] {
-            assert_eq!(apart(then, now), f64::INFINITY);
+            assert_eq!(apart(then, now), None);
         }
     }
 }

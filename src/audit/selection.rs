@@ -171,7 +171,9 @@ impl Profile {
             classes: evidence
                 .output("probabilities")
                 .filter(|rows| rows.cols() == classes.len() && !places.is_empty())
-                .map(|rows| classes.iter().cloned().zip(mean(rows, places)).collect())
+                .map(|rows| mean(rows, places))
+                .filter(|mean| mean.iter().all(|share| share.is_finite()))
+                .map(|mean| classes.iter().cloned().zip(mean).collect())
                 .unwrap_or_default(),
             redundancy,
             redundancy_in: compared.filter(|_| redundancy.is_some()).map(|(name, _)| name.into()),
@@ -214,7 +216,8 @@ fn redundancy(rows: &Matrix, places: &[usize]) -> Option<f64> {
     }
     #[expect(clippy::cast_precision_loss, reason = "at most 512")]
     let count = most.len() as f64;
-    (most.len() > 1).then(|| most.iter().sum::<f64>() / count)
+    let mean = most.iter().sum::<f64>() / count;
+    (most.len() > 1 && mean.is_finite()).then_some(mean)
 }
 
 /// What annotators will need for the candidates at these places, all votes together.

@@ -1,6 +1,6 @@
 //! The tree over a store: its leaves are the hashes of its records, in the order in which they were committed.
 
-use super::merkle::{Frontier, Leaf, TreeHead};
+use super::merkle::{Frontier, Leaf, ProofError, TreeHead};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleNumber, Position};
 use crate::store::{EventLog, StoreError};
@@ -40,4 +40,13 @@ pub fn head(records: &[Digest], size: u64) -> Option<TreeHead> {
 #[must_use]
 pub fn leaf(hash: &Digest) -> Leaf {
     Leaf::of(hash.as_bytes())
+}
+
+/// The leaf at a place, from 0.
+///
+/// # Errors
+/// [`ProofError::Outside`] if there are fewer records.
+pub fn leaf_at(records: &[Digest], index: u64) -> Result<Leaf, ProofError> {
+    let record = usize::try_from(index).ok().and_then(|index| records.get(index));
+    record.map(leaf).ok_or(ProofError::Outside { index, size: records.len() as u64 })
 }

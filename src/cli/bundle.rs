@@ -4,13 +4,14 @@ use super::Cli;
 use super::checkpoint::{refused, sign, unbelieved};
 use super::error::CliError;
 use super::output::{Output, Style};
-use super::verify::{NOT_SOUND, copy, find, show};
+use super::verify::{Copied, NOT_SOUND, copy, find, show};
 use crate::audit::bundle::{self, BundleError, BundleVerification, Contents};
 use crate::audit::key::{VerifierKey, file};
 use crate::audit::tree;
 use crate::audit::verify::Verification;
 use crate::control::ControlError;
 use crate::store::EventLog as _;
+use crate::store::excerpt::Excerpt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::NamedTempFile;
@@ -35,19 +36,26 @@ pub(super) async fn bundle(
 ) -> Result<ExitCode, CliError> {
     let key = wanted.key.map(file::read).transpose().map_err(refused)?;
     let earlier = wanted.earlier.iter().map(|file| unbelieved(file)).collect::<Result<_, _>>()?;
-    let (_scratch, store) = copy(cli)?;
+    if wanted.key.is_some_and(|key| key == file) {
+        let why = format!("{} is the private key: write the bundle elsewhere", file.display());
+        return Err(CliError::Refused(why));
+    }
+    let Copied { store, .. } = &copy(cli)?;
     let run = match wanted.run {
-        Some(run) => find(&store, run).await?,
+        Some(run) => find(store, run).await?,
         None => store.runs().await?.last().map(|(run, _)| *run).ok_or(ControlError::NoRuns)?,
     };
-    let records = tree::records(&store).await?;
+    let records = tree::records(store).await?;
+    let log = store.excerpt(run).await?;
+    let hashes = Excerpt::read(run, &log.bytes, store.artifacts()).hashes();
+    let end = hashes.map(|hashes| bundle::end(run, &hashes));
     let contents = Contents {
         run,
-        excerpt: store.excerpt(run).await?,
+        log,
         records: &records,
         artifacts: store.artifacts(),
         largest: wanted.largest,
-        checkpoint: key.as_ref().map(|key| sign(cli, &records, key)).transpose()?,
+        checkpoint: key.as_ref().map(|key| sign(cli, &records, key, end)).transpose()?,
         earlier,
     };
     let cannot = |error: BundleError| {
@@ -61,7 +69,12 @@ pub(super) async fn bundle(
     let verifier = key.as_ref().map(|key| key.verifier().clone());
     let found = bundle::verify(made.path(), verifier.as_ref()).await.map_err(cannot)?;
     if !found.is_sound() {
-        tell(output, &found)?;
+        if output.json {
+            output.json(&found)?
+        } else {
+            tell(output, &found)?
+        }
+        output.note(&format!("{} was not written", file.display()));
         return Ok(NOT_SOUND.into());
     }
     made.as_file().sync_all().map_err(|error| cannot(error.into()))?;
@@ -91,18 +104,17 @@ pub(super) async fn verify(
     let key: Option<VerifierKey> = key.map(str::parse).transpose().map_err(refused)?;
     let found = match bundle::verify(file, key.as_ref()).await {
         Ok(found) => found,
-        Err(BundleError::Io(error)) => {
-            return Err(CliError::Refused(format!("cannot read {}: {error}", file.display())));
-        }
-        Err(error) => {
-            let why = format!("{}: {error}", file.display());
-            let found = Verification::not_opened(why);
+        Err(BundleError::Malformed { what }) => {
+            let why = format!("{}: it is no bundle that can be read: {what}", file.display());
             if output.json {
-                output.json(&found)?
+                output.json(&Verification::not_opened(why))?;
             } else {
-                show(output, &found)?
+                output.line(&output.style(Style::Red, &format!("not whole: {why}")))?;
             }
             return Ok(NOT_SOUND.into());
+        }
+        Err(error) => {
+            return Err(CliError::Refused(format!("cannot verify {}: {error}", file.display())));
         }
     };
     if output.json {
@@ -123,6 +135,9 @@ fn tell(output: &Output, found: &BundleVerification) -> Result<(), CliError> {
     match &found.signed_by {
         Some(name) => output.line(&format!("signed by {name}"))?,
         None => output.line("whoever signed that was not checked: --key names the public key")?,
+    }
+    if !found.is_whole {
+        output.line("nothing that was signed and checked says where the run ended: its log may have gone on")?;
     }
     if found.earlier > 0 {
         output.line(&format!("{} earlier checkpoints are continued", found.earlier))?;

@@ -3,11 +3,11 @@
 
 use super::error::CliError;
 use super::output::{Output, Style};
-use super::verify::{NOT_SOUND, copy, find};
+use super::verify::{Copied, NOT_SOUND, copy, find};
 use super::{CheckpointAction, Cli, KeyAction};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::{KeyName, SignerKey, VerifierKey, file};
-use crate::audit::merkle::{Leaf, ProofError, TreeHead, consistency_proof, inclusion_proof};
+use crate::audit::merkle::{TreeHead, consistency_proof, inclusion_proof};
 use crate::audit::note::Note;
 use crate::audit::proof::{Claim, Proof};
 use crate::audit::replay::Point;
@@ -50,16 +50,16 @@ pub(super) async fn checkpoint(
     match action {
         CheckpointAction::Export { key } => {
             let key = file::read(key).map_err(refused)?;
-            let (_scratch, store) = copy(cli)?;
-            let note = sign(cli, &tree::records(&store).await?, &key)?;
+            let Copied { store, .. } = &copy(cli)?;
+            let note = sign(cli, &tree::records(store).await?, &key, None)?;
             output.line(note.to_string().trim_end())?;
             Ok(ExitCode::SUCCESS)
         }
         CheckpointAction::Prove { event, checkpoint, since, run } => {
-            let (_scratch, store) = copy(cli)?;
+            let Copied { store, .. } = &copy(cli)?;
             let proof = match since {
-                Some(since) => grew(&store, since, checkpoint).await?,
-                None => included(&store, run.as_deref(), *event, checkpoint).await?,
+                Some(since) => grew(store, since, checkpoint).await?,
+                None => included(store, run.as_deref(), *event, checkpoint).await?,
             };
             output.line(proof.to_string().trim_end())?;
             Ok(ExitCode::SUCCESS)
@@ -69,8 +69,8 @@ pub(super) async fn checkpoint(
             tell(output, found)
         }
         CheckpointAction::Verify { file, key } => {
-            let (_scratch, store) = copy(cli)?;
-            tell(output, compare(&store, file, key).await?)
+            let Copied { store, .. } = &copy(cli)?;
+            tell(output, compare(store, file, key).await?)
         }
     }
 }
@@ -87,11 +87,20 @@ fn tell(output: &Output, found: Result<String, String>) -> Result<ExitCode, CliE
     Ok(if holds { ExitCode::SUCCESS } else { NOT_SOUND.into() })
 }
 
-/// The checkpoint of a store that has these records, signed.
-pub(super) fn sign(cli: &Cli, records: &[Digest], key: &SignerKey) -> Result<Note, CliError> {
+/// The checkpoint of a store that has these records, signed; `line` is one more that is signed with it.
+pub(super) fn sign(
+    cli: &Cli,
+    records: &[Digest],
+    key: &SignerKey,
+    line: Option<String>,
+) -> Result<Note, CliError> {
     let head = tree::head(records, records.len() as u64).filter(|head| head.size > 0);
     let head = head.ok_or_else(|| CliError::NoState { path: cli.state.clone() })?;
     let checkpoint = Checkpoint::new(key.verifier().name().as_str(), head).map_err(refused)?;
+    let checkpoint = match line {
+        Some(line) => checkpoint.with(line).map_err(refused)?,
+        None => checkpoint,
+    };
     let mut note = checkpoint.to_note().map_err(refused)?;
     note.sign(key).map_err(refused)?;
     Ok(note)
@@ -133,7 +142,7 @@ async fn grew(store: &dyn EventLog, since: &Path, file: &Path) -> Result<Proof, 
         let why = format!("{file} does not continue {since}: it has fewer events, or others");
         return Err(CliError::Refused(why));
     }
-    let hashes = consistency_proof(old.size, new.size, |index| leaf(&records, index));
+    let hashes = consistency_proof(old.size, new.size, |index| tree::leaf_at(&records, index));
     Ok(Proof { claim: Claim::GrewFrom(old.size), hashes: hashes.map_err(refused)?, checkpoint })
 }
 
@@ -166,13 +175,8 @@ async fn included(
             "event {cycle}:{revision} came after the {size} events of {file}"
         ))
     })?;
-    let hashes = inclusion_proof(index, head.size, |index| leaf(&records, index));
+    let hashes = inclusion_proof(index, head.size, |index| tree::leaf_at(&records, index));
     Ok(Proof { claim: Claim::Included(index), hashes: hashes.map_err(refused)?, checkpoint })
-}
-
-fn leaf(records: &[Digest], index: u64) -> Result<Leaf, ProofError> {
-    let record = usize::try_from(index).ok().and_then(|index| records.get(index));
-    record.map(tree::leaf).ok_or(ProofError::Outside { index, size: records.len() as u64 })
 }
 
 /// Whether a proof proves what is asked, in words either way.

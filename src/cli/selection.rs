@@ -6,7 +6,7 @@ use super::explanation;
 use super::output::{Output, Style};
 use super::session::Session;
 use super::verify::NOT_SOUND;
-use crate::audit::inferred::Compared;
+use crate::audit::inferred::{Compared, LostPick};
 use crate::audit::selection::WhatIf;
 use crate::control::{Request, Response};
 use serde_json::json;
@@ -74,13 +74,24 @@ pub(super) async fn reinfer(
         output.line(&format!("now   {}", provider(&found.provider_now)))?;
         for Compared { array, values, largest, at } in &found.compared {
             let at = at.as_ref().map_or_else(String::new, |sample| format!(", at {sample}"));
-            output
-                .line(&format!("{array}: {values} values, {largest:.2e} apart at the most{at}"))?;
+            let apart = largest.map_or_else(
+                || "some are no numbers any more".to_owned(),
+                |largest| format!("{largest:.2e} apart at the most"),
+            );
+            output.line(&format!("{array}: {values} values, {apart}{at}"))?;
         }
         for difference in &found.differences {
             output.line(&output.style(Style::Red, difference))?;
         }
-        let (same, picks) = (found.same_picks, found.picks);
+        for LostPick { sample, from_cutoff } in &found.lost {
+            let tie = from_cutoff.map_or_else(
+                || ", and had no score".to_owned(),
+                |apart| format!("; its score was {apart:.2e} from the last pick's"),
+            );
+            output.line(&format!("{sample} would not be picked now{tie}"))?;
+        }
+        let (lost, picks) = (found.lost.len() as u64, found.picks);
+        let same = picks.saturating_sub(lost);
         let (style, verdict) =
             if within { (Style::Green, "within") } else { (Style::Red, "not within") };
         let text = format!("{verdict} {tolerance:e}; {same} of {picks} picks are the same");

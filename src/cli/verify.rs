@@ -9,6 +9,7 @@ use crate::control::{ControlError, named};
 use crate::domain::ids::RunId;
 use crate::store::sled::SledStore;
 use crate::store::{EventLog as _, StoreError};
+use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 use tempfile::TempDir;
@@ -31,7 +32,7 @@ pub(super) async fn verify(
         return Err(CliError::Refused(why.to_owned()));
     }
     let found = match copy(cli) {
-        Ok((_scratch, store)) => {
+        Ok(Copied { store, .. }) => {
             let run = match run {
                 Some(run) => Some(find(&store, run).await?),
                 None => None,
@@ -49,15 +50,22 @@ pub(super) async fn verify(
     Ok(if found.is_sound() { ExitCode::SUCCESS } else { NOT_SOUND.into() })
 }
 
-/// A copy of the state directory's log, opened, and the folder where it lies.
-pub(super) fn copy(cli: &Cli) -> Result<(TempDir, SledStore), CliError> {
+/// A copy of the state directory's log, opened; nobody changes the state directory while it lives.
+pub(super) struct Copied {
+    pub(super) store: SledStore,
+    _lock: Option<File>,
+    _scratch: TempDir,
+}
+
+/// Copies and opens the state directory's log.
+pub(super) fn copy(cli: &Cli) -> Result<Copied, CliError> {
     if !cli.state.join("log").is_dir() {
         return Err(CliError::NoState { path: cli.state.clone() });
     }
     let scratch =
         tempfile::Builder::new().prefix("gleaner-verify-").tempdir().map_err(CliError::Io)?;
-    let store = SledStore::open_copy(&cli.state, scratch.path(), session::options())?;
-    Ok((scratch, store))
+    let (store, lock) = SledStore::open_copy(&cli.state, scratch.path(), session::options())?;
+    Ok(Copied { store, _lock: lock, _scratch: scratch })
 }
 
 pub(super) async fn find(store: &SledStore, text: &str) -> Result<RunId, CliError> {

@@ -8,6 +8,25 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
 
+/// The log of one run, as bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawLog {
+    /// The records.
+    pub bytes: Vec<u8>,
+    /// The artifacts that hold payloads of records.
+    pub payloads: Vec<Digest>,
+}
+
+impl RawLog {
+    /// Appends a record as it is stored, at most 4 GiB.
+    pub(super) fn push(&mut self, record: &[u8], payload: Option<Digest>) {
+        let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend_from_slice(record);
+        self.payloads.extend(payload);
+    }
+}
+
 /// The log of one run.
 #[derive(Debug)]
 pub struct Excerpt {

@@ -122,14 +122,14 @@ pub(super) fn read_raw(
 ) -> Result<Vec<(Vec<u8>, Option<Digest>)>, StoreError> {
     let mut read = Vec::with_capacity(stretch.places.len());
     for places in stretch.places.chunk_by(|a, b| a.chunk == b.chunk) {
-        let revision = Revision(stretch.first.0.saturating_add(read.len() as u64));
-        let missing =
-            || StoreError::Damaged { what: format!("{} is missing", name(cycle, revision)) };
+        let at = |read: usize| Revision(stretch.first.0.saturating_add(read as u64));
+        let missing = |at| StoreError::Damaged { what: format!("{} is missing", name(cycle, at)) };
         let Some(number) = places.first().map(|place| place.chunk) else { continue };
-        let chunk = source.get(&keys::chunk(number))?.ok_or_else(missing)?;
+        let chunk = source.get(&keys::chunk(number))?.ok_or_else(|| missing(at(read.len())))?;
         let mut wanted = places.iter().map(|place| place.slot).peekable();
         for (slot, bytes) in (0..).zip(records(&chunk)) {
             if wanted.next_if_eq(&slot).is_some() {
+                let revision = at(read.len());
                 let unreadable = |error| damaged(&name(cycle, revision))(error);
                 let bytes = bytes.map_err(unreadable)?;
                 let payload = codec::skim_record(bytes).map_err(unreadable)?.payload;
@@ -137,7 +137,7 @@ pub(super) fn read_raw(
             }
         }
         if wanted.next().is_some() {
-            return Err(missing());
+            return Err(missing(at(read.len())));
         }
     }
     Ok(read)

@@ -25,6 +25,7 @@ mod state_dir;
 mod writer;
 
 use super::codec::Payload;
+use super::excerpt::RawLog;
 use super::ledger::{Ledger, Prepared, check_request};
 use super::writes::Writes;
 use super::{
@@ -32,7 +33,6 @@ use super::{
     reader,
 };
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Epoch, FencingToken, JobId, Revision, RunId};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
@@ -107,28 +107,25 @@ impl SledStore {
         self.disk.artifacts()
     }
 
-    /// The log of a run as [`Excerpt`](super::excerpt::Excerpt) reads it, and the artifacts that hold payloads of it.
+    /// The log of a run as [`Excerpt`](super::excerpt::Excerpt) reads it.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a record is missing or none; what the records say is not compared.
-    pub async fn excerpt(&self, run: RunId) -> Result<(Vec<u8>, Vec<Digest>), StoreError> {
+    pub async fn excerpt(&self, run: RunId) -> Result<RawLog, StoreError> {
         self.disk.check_poison()?;
         let disk = Arc::clone(&self.disk);
         blocking(move || {
-            let (mut bytes, mut payloads) = (Vec::new(), Vec::new());
+            let mut log = RawLog::default();
             let mut cycle = CycleId { run, cycle: CycleNumber(1) };
             while let Some(stretch) =
                 disk.published().stretch(cycle, Revision::default(), usize::MAX)
             {
                 for (record, payload) in reader::read_raw(&*disk, cycle, &stretch)? {
-                    let length = u32::try_from(record.len()).unwrap_or(u32::MAX); // values have 4 KiB
-                    bytes.extend_from_slice(&length.to_le_bytes());
-                    bytes.extend_from_slice(&record);
-                    payloads.extend(payload);
+                    log.push(&record, payload);
                 }
                 cycle.cycle = cycle.cycle.next();
             }
-            Ok((bytes, payloads))
+            Ok(log)
         })
         .await
     }

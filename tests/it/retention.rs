@@ -56,7 +56,8 @@ async fn refused(engine: &Engine, request: Request) -> String {
 
 async fn verified(state: &Path) -> Verification {
     let scratch = tempfile::tempdir().unwrap();
-    let store = SledStore::open_copy(state, scratch.path(), SledOptions::default()).unwrap();
+    let (store, _lock) =
+        SledStore::open_copy(state, scratch.path(), SledOptions::default()).unwrap();
     verify(&store, store.artifacts(), None).await.unwrap()
 }
 

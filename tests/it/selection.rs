@@ -97,6 +97,11 @@ async fn a_score_that_was_edited_is_named() {
     let found = compare(cycle, (batch, &evidence), (batch, &sound));
     assert!(!found.is_within(1e-4));
     assert_eq!(found.compared.last().unwrap().at.as_ref(), Some(first));
+    // A pick that was put in another's place in the log, its score being far from the last pick's.
+    let mut forged = batch.clone();
+    forged.picks[0].sample = "somebody-else".into();
+    let found = compare(cycle, (&forged, &sound), (batch, &sound));
+    assert!(!found.is_within(1e-9) && found.lost[0].sample == "somebody-else".into(), "{found:?}");
 }
 
 #[tokio::test]

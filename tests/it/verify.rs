@@ -61,7 +61,7 @@ pub(crate) async fn written(state: &Path, records: &[Recorded]) {
 
 async fn verified(state: &Path) -> Result<Verification, StoreError> {
     let scratch = folder();
-    let store = SledStore::open_copy(state, scratch.path(), SledOptions::default())?;
+    let (store, _lock) = SledStore::open_copy(state, scratch.path(), SledOptions::default())?;
     verify(&store, store.artifacts(), None).await
 }
 
@@ -213,7 +213,8 @@ async fn a_log_that_was_cut_is_told_as_long_as_the_mark_beside_it_stands() {
     let known = [key.verifier().clone()];
     let kept = Checkpoint::open(kept.as_bytes(), "a.test/runs", &known).unwrap();
     let scratch = folder();
-    let cut = SledStore::open_copy(fresh.path(), scratch.path(), SledOptions::default()).unwrap();
+    let (cut, _lock) =
+        SledStore::open_copy(fresh.path(), scratch.path(), SledOptions::default()).unwrap();
     let left = tree::records(&cut).await.unwrap();
     assert_eq!(left, whole[..8]);
     assert_eq!(

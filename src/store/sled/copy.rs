@@ -14,7 +14,8 @@ use std::path::Path;
 
 impl SledStore {
     /// Opens a copy of the log of the state directory `state`, which is made in `scratch`, an empty folder. Nothing is written
-    /// to `state`; it is locked against others while the log is copied. Artifacts are read where they are.
+    /// to `state`. Artifacts are read where they are, so keep the lock, which is the other half of the answer, until all is
+    /// read: it keeps everybody out who would write there.
     ///
     /// # Errors
     /// As [`SledStore::open`]; [`StoreError::Backend`] if the log cannot be copied, for example because the disk of `scratch` is
@@ -23,11 +24,11 @@ impl SledStore {
         state: &Path,
         scratch: &Path,
         options: SledOptions,
-    ) -> Result<Self, StoreError> {
-        drop(copy_log(state, scratch, &options.faults)?);
+    ) -> Result<(Self, Option<File>), StoreError> {
+        let lock = copy_log(state, scratch, &options.faults)?;
         let dir = StateDir::open(scratch, &options.holder, &options.faults)?;
         let artifacts = Artifacts::as_they_are(state.join("artifacts"));
-        Self::of(Disk::open(dir, Some(artifacts), &options)?)
+        Ok((Self::of(Disk::open(dir, Some(artifacts), &options)?)?, lock))
     }
 
     /// Copies the state directory `state`, with which nobody works, to the empty folder `to`; it is locked against others
