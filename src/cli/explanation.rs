@@ -35,8 +35,8 @@ pub(super) fn show_batch(output: &Output, found: &BatchExplanation) -> Result<()
     for pick in &found.picks {
         let label = pick.label.map_or_else(|| "no label yet".to_owned(), |label| tell.name(label));
         let by = pick.annotator.as_ref().map_or_else(String::new, |who| format!(" by {who}"));
-        let why = tell.why(&pick.picked);
-        output.line(&format!("{}  {why}  -> {label}{by}", pick.sample))?;
+        let (place, why) = (place(&pick.picked), tell.why(&pick.picked));
+        output.line(&format!("{}  {place}{why}  -> {label}{by}", pick.sample))?;
     }
     Ok(())
 }
@@ -53,8 +53,8 @@ impl Teller<'_> {
                 let model = picked.model.as_ref().map(Digest::short);
                 let model = model.map_or_else(String::new, |model| format!(", model {model}"));
                 let Picked { cycle, candidates, strategy, .. } = picked;
-                let why = self.why(picked);
-                format!("cycle {cycle}: picked, {why} of {candidates} by {strategy}{model}")
+                let (arm, why) = (place(picked), self.why(picked));
+                format!("cycle {cycle}: picked, {arm} of {candidates} by {strategy}{why}{model}")
             }
             Happened::Passed { cycle, score, rank, below_cutoff, candidates, nearest } => {
                 let place = match rank {
@@ -101,9 +101,7 @@ impl Teller<'_> {
     /// Why a pick is one.
     fn why(&self, picked: &Picked) -> String {
         format!(
-            "{:?} {}{}{}{}{}",
-            picked.arm,
-            picked.rank,
+            "{}{}{}{}",
             number(&picked.score, ", score "),
             number(&picked.above_cutoff, ", above the last pick by "),
             number(&picked.probability, ", by chance with probability "),
@@ -133,6 +131,11 @@ impl Teller<'_> {
             Label::Erased(_) => "something that was erased".to_owned(),
         }
     }
+}
+
+/// Its arm, and its place in it.
+fn place(picked: &Picked) -> String {
+    format!("{:?} {}", picked.arm, picked.rank)
 }
 
 fn number(value: &Option<f64>, before: &str) -> String {
