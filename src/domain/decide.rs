@@ -146,7 +146,7 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
     let mut cancels_jobs = false;
     match command {
         Command::StartRun(started) => draft.start_run(definition, started)?,
-        Command::Fork { started, forked, past, at } => {
+        Command::Fork { started, forked, past, removed, at } => {
             let cycle = forked.cycle;
             draft.start_run(definition, started)?;
             draft.push(Event::Forked(forked))?;
@@ -159,6 +159,9 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             let met = meets_kpi(&draft.run, definition);
             if let Some(reason) = stop::reason(&draft.run, definition, met, at) {
                 return Err(Refusal::OverAlready { cycle, reason });
+            }
+            for removed in removed {
+                draft.push(Event::ArtifactsRemoved(removed))?;
             }
         }
         Command::StartCycle { pool, selector_model, previous_head } => {

@@ -41,6 +41,7 @@ fn forking(workflow: &Definition) -> Command {
         started: starting(workflow),
         forked: fork(2, vec![decided(other(), 2)]),
         past: two_cycles().into_iter().filter(Event::is_inherited).collect(),
+        removed: Vec::new(),
         at: Timestamp(9),
     }
 }
@@ -123,11 +124,11 @@ fn a_fork_that_changes_nothing_means_the_same() {
 #[test]
 fn what_did_not_end_cannot_be_gone_on_from() {
     let workflow = stopping(true, None, None);
-    let Command::Fork { started, forked, mut past, at } = forking(&workflow) else {
+    let Command::Fork { started, forked, mut past, removed, at } = forking(&workflow) else {
         panic!("a fork")
     };
     past.pop();
-    let command = Command::Fork { started, forked, past, at };
+    let command = Command::Fork { started, forked, past, removed, at };
     check(&workflow, &[], command, Refused(&["cycle 2", "does not end it"]));
 }
 
