@@ -156,6 +156,7 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             if (&draft.run.phase, draft.run.cycle) != (&Phase::BetweenCycles, cycle) {
                 return Err(Refusal::PastNotOver { cycle });
             }
+            check_labels(&draft.run)?;
             let met = meets_kpi(&draft.run, definition);
             if let Some(reason) = stop::reason(&draft.run, definition, met, at) {
                 return Err(Refusal::OverAlready { cycle, reason });
@@ -165,10 +166,7 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             }
         }
         Command::StartCycle { pool, selector_model, previous_head } => {
-            let mut labels = run.labels.iter();
-            if let Some((sample, _)) = labels.find(|(_, known)| known.label.is_erased()) {
-                return Err(Refusal::Erased { sample: sample.clone() });
-            }
+            check_labels(run)?;
             draft.push(Event::CycleStarted(CycleStarted {
                 workflow: definition.digest(),
                 pool,
@@ -318,6 +316,12 @@ fn known_labels(run: &Run) -> Digest {
 fn check_over(run: &Run) -> Result<(), Refusal> {
     let over = matches!(run.phase, Phase::Ended(_));
     if over { Ok(()) } else { Err(Refusal::Kept { why: "it is not over" }) }
+}
+
+/// Nobody learns from what was erased.
+fn check_labels(run: &Run) -> Result<(), Refusal> {
+    let erased = run.labels.iter().find(|(_, known)| known.label.is_erased());
+    erased.map_or(Ok(()), |(sample, _)| Err(Refusal::Erased { sample: sample.clone() }))
 }
 
 /// The refusal of answers of another task than the workflow's.

@@ -13,6 +13,7 @@ use crate::domain::definition::{Definition, PoolSpec};
 use crate::domain::digest::Digest;
 use crate::domain::event::{ArtifactsRemoved, Decided, Event, Forked, RunStarted};
 use crate::domain::ids::{CycleId, CycleNumber, EventId, RunId};
+use crate::domain::state::Run;
 use crate::domain::time::Timestamp;
 use crate::store::{Commit, NewEvent, Recorded};
 use serde_json::Value;
@@ -44,7 +45,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::CycleNotOver`], [`EngineError::UnknownRun`]; [`EngineError::Contradiction`] for another pool, task or mode
     /// than the other's, for a pool that changed since, and as [`Engine::start`]; [`EngineError::Refused`] where the fork would
-    /// end at once.
+    /// end at once, or labels that it would inherit are erased. Contradiction, too, where a model with which it would go on is
+    /// no longer kept.
     pub async fn fork(
         &self,
         of: RunId,
@@ -96,6 +98,7 @@ impl Engine {
         let mut live = LiveRun::new(run, definition, &parent.folder);
         let command = Command::Fork { started, forked, past, removed, at: inner.clock.now() };
         let decision = decide(&live.run, &live.definition, command)?;
+        self.check_kept(&decision.run, &live.definition)?;
         let (now, workflow) = (inner.clock.steady(), live.definition.digest());
         // Who did it, when, and by which job is as true of the fork as of the other run. The first
         // two events are the fork's own, and those after it.
@@ -131,12 +134,34 @@ impl Engine {
         Ok(run)
     }
 
+    /// Whether the models are there with which a fork goes on: one that can take no step is not recorded.
+    fn check_kept(&self, run: &Run, definition: &Definition) -> Result<(), EngineError> {
+        let inner = &self.inner;
+        let asked = feasible::asks_checkpoints(definition, &inner.strategies)?;
+        let members = run.checkpoints.iter().filter(|_| asked);
+        let members = members.map(|model| (*model, "a checkpoint that is in its committee"));
+        let production = run.production.map(|model| (model, "its production model"));
+        let Some((model, what)) =
+            members.chain(production).find(|(model, _)| !inner.artifacts.contains(model))
+        else {
+            return Ok(());
+        };
+        let why = run.removed.get(&model).map_or_else(
+            || "is missing".to_owned(),
+            |at| format!("was removed by policy on {}", at.date()),
+        );
+        Err(EngineError::Contradiction {
+            problem: format!(
+                "after cycle {} the fork could take no step: {what}, {model}, {why}; put it back from a copy as {}, give \
+                 selector.committee another value with --set, or name another cycle",
+                run.cycle,
+                inner.artifacts.path(&model).display()
+            ),
+        })
+    }
+
     /// What a fork of a run inherits after cycle `at`, which has ended.
-    async fn past(
-        &self,
-        parent: &LiveRun,
-        at: CycleNumber,
-    ) -> Result<Past, EngineError> {
+    async fn past(&self, parent: &LiveRun, at: CycleNumber) -> Result<Past, EngineError> {
         let run = &parent.run;
         let (mut past, mut removed): (Vec<Recorded>, Vec<ArtifactsRemoved>) = Default::default();
         // What is no longer kept is told where the log ended then.

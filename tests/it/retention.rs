@@ -6,9 +6,10 @@ use gleaner::artifacts::Artifacts;
 use gleaner::audit::retention::{Models, Plan};
 use gleaner::audit::verify::{Verification, verify};
 use gleaner::control::{Request, Response, handle};
+use gleaner::domain::definition::Definition;
 use gleaner::domain::digest::Digest;
 use gleaner::domain::event::{ArtifactKind, Event};
-use gleaner::domain::ids::{CycleId, Revision, RunId};
+use gleaner::domain::ids::{CycleId, CycleNumber, Revision, RunId};
 use gleaner::engine::Engine;
 use gleaner::engine::notice::Notice;
 use gleaner::store::sled::{SledOptions, SledStore};
@@ -199,6 +200,71 @@ async fn what_this_process_stored_stays_until_the_next_opening() {
     assert!(plan.kept.keys().any(|why| why.contains("by the process")), "{:?}", plan.kept);
     drop(engine);
     assert!(gc(&open(folder.path()), 0, true).await.files().next().is_some());
+}
+
+async fn backed_up(engine: &Engine, to: &Path) {
+    let request = Request::BackUp { to: to.to_path_buf() };
+    let Response::BackedUp(_) = handle(engine, request).await.unwrap() else { panic!() };
+}
+
+async fn forked(engine: &Engine, of: RunId, overrides: &[(&str, &str)]) -> Result<RunId, String> {
+    let overrides: Vec<(String, String)> =
+        overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let before = engine.definition(of).await.unwrap();
+    let definition: Definition =
+        gleaner::workflow::changed(&before, "the run", &overrides).unwrap();
+    let fork = engine.fork(of, CycleNumber(2), definition).await;
+    fork.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_fork_of_what_was_collected_is_whole_and_tells_what_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let run = ended(&state).await;
+    let engine = open(&state);
+    let plan = gc(&engine, 1, true).await;
+    let fork = forked(&engine, run, &[]).await.unwrap();
+    let again = forked(&engine, fork, &[]).await.unwrap();
+    for fork in [fork, again] {
+        let last = log(&engine, fork).await.pop().unwrap();
+        let Event::ArtifactsRemoved(removed) = last else { panic!("{}", last.name()) };
+        assert!(removed.removed.iter().all(|gone| digests(&plan).contains(&gone.artifact)));
+        assert!(removed.removed.iter().any(|gone| gone.kind == ArtifactKind::Scores));
+        assert_eq!(removed.policy, format!("{}; removed before the fork", plan.policy));
+        let reselect = Request::Reselect { run: Some(fork.to_string()), cycle: 2 };
+        let said = refused(&engine, reselect).await;
+        assert!(said.contains(&format!("removed by policy on {}", removed.at.date())), "{said}");
+    }
+    for fork in [fork, again] {
+        assert!(finish(&engine, fork).await.failed.is_none());
+    }
+    backed_up(&engine, &folder.path().join("backup")).await;
+    drop(engine);
+    let found = verified(&state).await;
+    assert!(found.is_sound(), "{found:?}");
+    for run in &found.runs[1..] {
+        assert!(run.notes[0].what.ends_with("removed before the fork"), "{:?}", run.notes);
+    }
+}
+
+#[tokio::test]
+async fn a_fork_that_could_take_no_step_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = ended(folder.path()).await;
+    let engine = open(folder.path());
+    gc(&engine, 1, true).await;
+    let committee = [("selector.strategy", "vote_entropy"), ("selector.committee", "checkpoints")];
+    let said = forked(&engine, run, &committee).await.unwrap_err();
+    for words in ["in its committee", "was removed by policy on", "selector.committee"] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    for model in engine.models(run).await.unwrap() {
+        std::fs::remove_file(model.file).unwrap();
+    }
+    let said = forked(&engine, run, &[]).await.unwrap_err();
+    assert!(said.contains("its production model") && said.contains("is missing"), "{said}");
+    assert_eq!(engine.runs().await.unwrap(), [run], "nothing of it is recorded");
 }
 
 fn ask(folder: &Folder, arguments: &[&str]) -> String {
