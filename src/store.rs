@@ -269,7 +269,7 @@ pub trait Store: EventLog + JobQueue {
     fn commit(&self, commit: Commit) -> Answer<'_, Committed>;
 
     /// Copies everything that is durable, as it is at one instant, to the empty folder `to`: a state directory as a crash at that
-    /// instant would leave it. Work goes on meanwhile. The copy is not verified, and not durable before it is synced.
+    /// instant would leave it. Work goes on meanwhile, but no artifact may be removed. The copy is not verified, and not durable before it is synced.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if something to copy cannot be read, [`StoreError::Backend`] if the copy cannot be written, and

@@ -64,6 +64,8 @@ impl Engine {
         definition: Definition,
     ) -> Result<RunId, EngineError> {
         let inner = &self.inner;
+        // What the other run names is not removed before the fork names it, too.
+        let _alone = self.housekeeping().await;
         let parent = inner.live(of).await?.lock().await.clone();
         if at == CycleNumber(0) {
             return self.start(definition, &parent.folder).await;

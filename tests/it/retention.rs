@@ -267,6 +267,26 @@ async fn a_fork_that_could_take_no_step_is_refused() {
     assert_eq!(engine.runs().await.unwrap(), [run], "nothing of it is recorded");
 }
 
+#[tokio::test]
+async fn backups_and_forks_beside_a_removal_are_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let run = ended(&state).await;
+    let [first, last] = ["first", "last"].map(|name| folder.path().join(name));
+    let engine = open(&state);
+    // The first copies while the second waits, and finds what the third names.
+    let ((), plan, fork) =
+        tokio::join!(backed_up(&engine, &first), gc(&engine, 0, true), forked(&engine, run, &[]),);
+    assert!(!plan.removed.is_empty());
+    assert!(finish(&engine, fork.unwrap()).await.failed.is_none());
+    backed_up(&engine, &last).await;
+    drop(engine);
+    for state in [state, first, last] {
+        let found = verified(&state).await;
+        assert!(found.is_sound(), "{found:?}");
+    }
+}
+
 fn ask(folder: &Folder, arguments: &[&str]) -> String {
     let output = folder.gleaner(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
