@@ -108,6 +108,7 @@ pub struct Holdings {
     ended: bool,
     pinned: bool,
     claims: BTreeMap<Digest, Claim>,
+    /// What it said was removed, and did not name once more after that.
     removed: BTreeSet<Digest>,
 }
 
@@ -166,6 +167,7 @@ impl Holdings {
     }
 
     fn claim(&mut self, artifact: Digest, claim: Claim) {
+        self.removed.remove(&artifact);
         let known = self.claims.entry(artifact).or_insert(claim);
         *known = claim.max(*known);
     }

@@ -8,12 +8,16 @@ use gleaner::audit::verify::{Verification, verify};
 use gleaner::control::{Request, Response, handle};
 use gleaner::domain::definition::Definition;
 use gleaner::domain::digest::Digest;
-use gleaner::domain::event::{ArtifactKind, Event};
-use gleaner::domain::ids::{CycleId, CycleNumber, Revision, RunId};
+use gleaner::domain::event::{
+    ArtifactKind, ArtifactsRemoved, Event, LabelsDoubted, RemovedArtifact,
+};
+use gleaner::domain::ids::{CycleId, CycleNumber, EventId, Revision, RunId};
+use gleaner::domain::time::Timestamp;
 use gleaner::engine::Engine;
 use gleaner::engine::notice::Notice;
+use gleaner::store::sled::repair::{Repair, repair};
 use gleaner::store::sled::{SledOptions, SledStore};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const SET: [(&str, &str); 7] = [
@@ -285,6 +289,44 @@ async fn backups_and_forks_beside_a_removal_are_whole() {
         let found = verified(&state).await;
         assert!(found.is_sound(), "{found:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_named_once_more_after_its_removal_is_needed() {
+    let folder = crate::verify::folder();
+    let mut log = crate::verify::records(folder.path()).await;
+    let at = log.iter().rposition(|one| matches!(one.event, Event::BatchSelected(_))).unwrap();
+    let Event::BatchSelected(batch) = &log[at].event else { panic!() };
+    let scores = batch.scores.unwrap();
+    let Event::CycleStarted(started) = &log[at - 1].event else { panic!() };
+    let labels = started.labelled;
+    let gone = RemovedArtifact { artifact: scores, kind: ArtifactKind::Scores, bytes: 9 };
+    let policy = "nothing".to_owned();
+    let removed = ArtifactsRemoved { removed: vec![gone], policy, at: Timestamp(1) };
+    let doubted =
+        LabelsDoubted { evidence: scores, labels, folds: 2, suspects: 0, error_rate: 0.0 };
+    for event in [Event::ArtifactsRemoved(removed), Event::LabelsDoubted(doubted)] {
+        let mut recorded = log[at].clone();
+        recorded.id = EventId(uuid::Uuid::from_u128(log.len() as u128));
+        recorded.event = event;
+        log.insert(at, recorded);
+    }
+    crate::verify::written(folder.path(), &log).await;
+    crate::verify::verdict(folder.path()).await.unwrap();
+
+    // It was named, removed, and named again by the batch: whoever asks for it needs it.
+    let engine = open(folder.path());
+    let reselect = || Request::Reselect { run: None, cycle: 2 };
+    assert!(handle(&engine, reselect()).await.is_ok());
+    assert!(gc(&engine, 1, true).await.leftovers.is_empty());
+    drop(engine);
+    std::fs::remove_file(Artifacts::as_they_are(folder.path().join("artifacts")).path(&scores))
+        .unwrap();
+    let said = crate::verify::verdict(folder.path()).await.unwrap_err();
+    assert!(said.contains(&scores.to_string()) && said.contains("is missing"), "{said}");
+    let repaired = repair(folder.path(), None, SledOptions::default()).await.unwrap();
+    let Repair::Artifacts { missing, .. } = repaired else { panic!("{repaired:?}") };
+    assert_eq!(missing, BTreeSet::from([scores]));
 }
 
 fn ask(folder: &Folder, arguments: &[&str]) -> String {
