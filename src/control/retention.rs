@@ -29,7 +29,7 @@ pub(super) async fn collected(
     let files = artifacts.list().map_err(EngineError::from)?;
     let mut holdings = Vec::new();
     for run in engine.runs().await? {
-        let mut held = Holdings::new(run);
+        let mut held = Holdings::new(run, engine.payloads(run).await?);
         for cycle in (1..=engine.last_cycle(run).await?.0).map(CycleNumber) {
             records(engine, run, cycle).await?.iter().for_each(|recorded| held.take(recorded));
         }

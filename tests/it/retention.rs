@@ -292,6 +292,27 @@ async fn backups_and_forks_beside_a_removal_are_whole() {
 }
 
 #[tokio::test]
+async fn events_that_are_artifacts_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let engine = open(state);
+    let set = SET.into_iter().filter(|(key, _)| *key != "selector.batch");
+    let set: Vec<(&str, &str)> = set.chain([("selector.batch", "150")]).collect();
+    let definition = workflow("digits-softmax.toml", &set);
+    let run = engine.start(definition, &workflows()).await.unwrap();
+    assert!(finish(&engine, run).await.failed.is_none());
+    let payloads = engine.payloads(run).await.unwrap();
+    assert!(!payloads.is_empty());
+    drop(engine);
+    let engine = open(state);
+    let plan = gc(&engine, 0, true).await;
+    assert!(!plan.removed.is_empty());
+    assert!(payloads.iter().all(|payload| engine.artifacts().path(payload).exists()));
+    drop(engine);
+    assert!(verified(state).await.is_sound());
+}
+
+#[tokio::test]
 async fn what_is_named_once_more_after_its_removal_is_needed() {
     let folder = crate::verify::folder();
     let mut log = crate::verify::records(folder.path()).await;
