@@ -101,6 +101,8 @@ struct Inner {
     steps: Mutex<BTreeMap<JobId, (RunId, Arc<AtomicBool>)>>,
     wake: Notify,
     notices: broadcast::Sender<Notice>,
+    /// See [`Engine::housekeeping`]. Taken before any run is locked.
+    housekeeping: tokio::sync::Mutex<()>,
 }
 
 impl Engine {
@@ -395,11 +397,19 @@ impl Engine {
         Ok(self.inner.store.read(cycle, from, limit).await?)
     }
 
-    /// Copies everything to the empty folder `to`, as [`Store::back_up`] does, while runs go on.
+    /// Waits until it is alone with what is kept: while it holds this, nobody else in this process removes artifacts, copies
+    /// them, or begins a run that names those of another. Steps go on: what they store or ask for stays by itself, see
+    /// [`Artifacts::remove`].
+    pub(crate) async fn housekeeping(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.housekeeping.lock().await
+    }
+
+    /// Copies everything to the empty folder `to`, as [`Store::back_up`] does, while runs go on. Nothing is removed meanwhile.
     ///
     /// # Errors
     /// [`EngineError::Store`] if it cannot be copied.
     pub async fn back_up(&self, to: &Path) -> Result<(), EngineError> {
+        let _alone = self.housekeeping().await;
         Ok(self.inner.store.back_up(to).await?)
     }
 

@@ -268,8 +268,15 @@ pub trait Store: EventLog + JobQueue {
     /// `outcome_unknown` if writing failed: reopen the store and look.
     fn commit(&self, commit: Commit) -> Answer<'_, Committed>;
 
+    /// The artifacts that hold payloads of a run's events; none where the store keeps all beside their headers. Each stays as
+    /// long as its record does.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a record is missing or none.
+    fn payloads(&self, run: RunId) -> Answer<'_, Vec<Digest>>;
+
     /// Copies everything that is durable, as it is at one instant, to the empty folder `to`: a state directory as a crash at that
-    /// instant would leave it. Work goes on meanwhile. The copy is not verified, and not durable before it is synced.
+    /// instant would leave it. Work goes on meanwhile, but no artifact may be removed. The copy is not verified, and not durable before it is synced.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if something to copy cannot be read, [`StoreError::Backend`] if the copy cannot be written, and

@@ -27,7 +27,7 @@ use crate::domain::state::{IllegalEvent, Run};
 use crate::domain::time::Timestamp;
 use crate::pool::Listing;
 use crate::store::codec::{CodecError, Payload};
-use crate::store::{Append, Commit, EventLog, NewEvent, Recorded, StoreError};
+use crate::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -249,12 +249,12 @@ impl Erasure {
     /// [`EraseError::Store`] if the log cannot be read or a file not be removed.
     pub async fn remove_files(
         &mut self,
-        log: &dyn EventLog,
+        log: &dyn Store,
         artifacts: &Artifacts,
     ) -> Result<(), EraseError> {
         let mut needed = BTreeSet::new();
         for (run, _) in log.runs().await? {
-            let mut held = Holdings::new(run);
+            let mut held = Holdings::new(run, log.payloads(run).await?);
             let mut from = CycleNumber(1);
             loop {
                 let page = log.read_cycles(run, from, PAGE).await?;

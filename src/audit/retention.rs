@@ -21,7 +21,6 @@ use crate::domain::digest::Digest;
 use crate::domain::event::{ArtifactKind, Event, RemovedArtifact};
 use crate::domain::ids::{CycleNumber, RunId};
 use crate::store::Recorded;
-use crate::store::codec::Payload;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,19 +107,21 @@ pub struct Holdings {
     ended: bool,
     pinned: bool,
     claims: BTreeMap<Digest, Claim>,
+    /// What it said was removed, and did not name once more after that.
     removed: BTreeSet<Digest>,
 }
 
 impl Holdings {
-    /// Of a run of which nothing is known yet.
+    /// Of a run of which nothing is known but which artifacts hold its events: those that were too long to stand beside their
+    /// headers. Only its store can tell, see [`Store::payloads`](crate::store::Store::payloads).
     #[must_use]
-    pub const fn new(run: RunId) -> Self {
+    pub fn new(run: RunId, payloads: Vec<Digest>) -> Self {
         Self {
             run,
             last: CycleNumber(0),
             ended: false,
             pinned: false,
-            claims: BTreeMap::new(),
+            claims: payloads.into_iter().map(|payload| (payload, Claim::Always)).collect(),
             removed: BTreeSet::new(),
         }
     }
@@ -129,10 +130,6 @@ impl Holdings {
     pub fn take(&mut self, recorded: &Recorded) {
         let cycle = recorded.cycle.cycle;
         self.last = cycle;
-        // Where it was too long to stand beside its header, the event itself is an artifact.
-        if let Some(payload) = Payload::of(&recorded.event).ok().filter(Payload::is_large) {
-            self.claim(payload.digest(), Claim::Always);
-        }
         if let Event::CycleStarted(started) = &recorded.event {
             self.claim(started.pool, Claim::Always);
         } else if let Event::BatchSelected(batch) = &recorded.event {
@@ -166,6 +163,7 @@ impl Holdings {
     }
 
     fn claim(&mut self, artifact: Digest, claim: Claim) {
+        self.removed.remove(&artifact);
         let known = self.claims.entry(artifact).or_insert(claim);
         *known = claim.max(*known);
     }

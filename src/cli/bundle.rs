@@ -5,6 +5,7 @@ use super::checkpoint::{refused, sign, unbelieved};
 use super::error::CliError;
 use super::output::{Output, Style};
 use super::verify::{Copied, NOT_SOUND, copy, find, show};
+use super::whole_file::WholeFile;
 use crate::audit::bundle::{self, BundleError, BundleVerification, Contents};
 use crate::audit::key::{VerifierKey, file};
 use crate::audit::tree;
@@ -12,9 +13,9 @@ use crate::audit::verify::Verification;
 use crate::control::ControlError;
 use crate::store::EventLog as _;
 use crate::store::excerpt::Excerpt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tempfile::NamedTempFile;
 
 /// What is to be in a bundle.
 pub(super) struct Wanted<'a> {
@@ -61,9 +62,10 @@ pub(super) async fn bundle(
     let cannot = |error: BundleError| {
         CliError::Refused(format!("cannot write the bundle {}: {error}", file.display()))
     };
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let mut made = NamedTempFile::new_in(folder).map_err(|error| cannot(error.into()))?;
+    let mut whole = WholeFile::create(file).map_err(|error| cannot(error.into()))?;
+    let made = whole.file().ok_or_else(|| {
+        cannot(io::Error::other("it is no file, and a bundle is read again: name one").into())
+    })?;
     bundle::write(contents, made.as_file_mut()).await.map_err(cannot)?;
     // What is handed out was verified as whoever gets it will.
     let verifier = key.as_ref().map(|key| key.verifier().clone());
@@ -77,8 +79,7 @@ pub(super) async fn bundle(
         output.note(&format!("{} was not written", file.display()));
         return Ok(NOT_SOUND.into());
     }
-    made.as_file().sync_all().map_err(|error| cannot(error.into()))?;
-    made.persist(file).map_err(|error| cannot(error.error.into()))?;
+    whole.finish().map_err(|error| cannot(error.into()))?;
     if output.json {
         output.json(&found)?;
     } else {

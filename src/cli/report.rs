@@ -4,6 +4,7 @@ use super::Cli;
 use super::error::CliError;
 use super::output::Output;
 use super::session::Session;
+use super::whole_file::WholeFile;
 use crate::audit::report::{curve, html};
 use crate::chart::{Frame, draw, raster, svg};
 use crate::control::{Request, Response};
@@ -85,23 +86,11 @@ impl Format {
     }
 }
 
-/// Writes a file so that whoever looks for it finds all of it or what was there before.
 fn write(file: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    };
-    let failed = |error: std::io::Error| {
-        CliError::Refused(format!("could not write {}: {error}", file.display()))
-    };
-    let mut fresh = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        fresh.permissions(std::fs::Permissions::from_mode(0o666)); // less the umask, as any file
-    }
-    let mut fresh = fresh.tempfile_in(folder).map_err(failed)?;
-    fresh.write_all(bytes).map_err(failed)?;
-    drop(fresh.persist(file).map_err(|error| failed(error.error))?);
-    Ok(())
+    let written = WholeFile::create(file).and_then(|mut whole| {
+        whole.write_all(bytes)?;
+        whole.finish()
+    });
+    written
+        .map_err(|error| CliError::Refused(format!("could not write {}: {error}", file.display())))
 }

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// Copies what the engine works with to `to`, while it works.
+/// Copies what the engine works with to `to`, while it works. What may go waits, so a copy that is not whole is of an
+/// original that is not.
 pub(super) async fn back_up(engine: &Engine, to: &Path) -> Result<BackedUp, ControlError> {
     let copy = beside(to)?;
     let state = engine.artifacts().state().to_path_buf();

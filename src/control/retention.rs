@@ -7,7 +7,8 @@ use crate::domain::ids::{CycleNumber, RunId};
 use crate::engine::{Engine, EngineError};
 use std::collections::BTreeSet;
 
-/// Plans what goes; with `confirmed` it goes, each removal being on record before the file is gone. Whoever is interrupted in
+/// Plans what goes; with `confirmed` it goes, each removal being on record before the file is gone. Backups and forks wait
+/// meanwhile. Whoever is interrupted in
 /// between leaves files that the next one takes away.
 pub(super) async fn collected(
     engine: &Engine,
@@ -21,12 +22,14 @@ pub(super) async fn collected(
         runs.insert(find_run(engine, Some(text)).await?);
     }
     let policy = Policy { cycles, models, runs };
+    // Whoever copies artifacts, or is about to name another run's, comes before or after.
+    let _alone = if confirmed { Some(engine.housekeeping().await) } else { None };
     let artifacts = engine.artifacts().clone();
     // Before the logs are read: what is there now and is named later is counted on.
     let files = artifacts.list().map_err(EngineError::from)?;
     let mut holdings = Vec::new();
     for run in engine.runs().await? {
-        let mut held = Holdings::new(run);
+        let mut held = Holdings::new(run, engine.payloads(run).await?);
         for cycle in (1..=engine.last_cycle(run).await?.0).map(CycleNumber) {
             records(engine, run, cycle).await?.iter().for_each(|recorded| held.take(recorded));
         }

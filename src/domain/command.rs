@@ -23,6 +23,8 @@ pub enum Command {
         forked: Forked,
         /// What happened up to there: the other run's events that are inherited, in order.
         past: Vec<Event>,
+        /// What of the artifacts that these name is no longer kept, as the other run's log tells.
+        removed: Vec<ArtifactsRemoved>,
         /// The instant; a deadline may have passed.
         at: Timestamp,
     },

@@ -146,7 +146,7 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
     let mut cancels_jobs = false;
     match command {
         Command::StartRun(started) => draft.start_run(definition, started)?,
-        Command::Fork { started, forked, past, at } => {
+        Command::Fork { started, forked, past, removed, at } => {
             let cycle = forked.cycle;
             draft.start_run(definition, started)?;
             draft.push(Event::Forked(forked))?;
@@ -156,16 +156,17 @@ pub fn decide(run: &Run, definition: &Definition, command: Command) -> Result<De
             if (&draft.run.phase, draft.run.cycle) != (&Phase::BetweenCycles, cycle) {
                 return Err(Refusal::PastNotOver { cycle });
             }
+            check_labels(&draft.run)?;
             let met = meets_kpi(&draft.run, definition);
             if let Some(reason) = stop::reason(&draft.run, definition, met, at) {
                 return Err(Refusal::OverAlready { cycle, reason });
             }
+            for removed in removed {
+                draft.push(Event::ArtifactsRemoved(removed))?;
+            }
         }
         Command::StartCycle { pool, selector_model, previous_head } => {
-            let mut labels = run.labels.iter();
-            if let Some((sample, _)) = labels.find(|(_, known)| known.label.is_erased()) {
-                return Err(Refusal::Erased { sample: sample.clone() });
-            }
+            check_labels(run)?;
             draft.push(Event::CycleStarted(CycleStarted {
                 workflow: definition.digest(),
                 pool,
@@ -315,6 +316,12 @@ fn known_labels(run: &Run) -> Digest {
 fn check_over(run: &Run) -> Result<(), Refusal> {
     let over = matches!(run.phase, Phase::Ended(_));
     if over { Ok(()) } else { Err(Refusal::Kept { why: "it is not over" }) }
+}
+
+/// Nobody learns from what was erased.
+fn check_labels(run: &Run) -> Result<(), Refusal> {
+    let erased = run.labels.iter().find(|(_, known)| known.label.is_erased());
+    erased.map_or(Ok(()), |(sample, _)| Err(Refusal::Erased { sample: sample.clone() }))
 }
 
 /// The refusal of answers of another task than the workflow's.

@@ -147,8 +147,9 @@ impl Event {
         }
     }
 
-    /// Whether a fork has the event of the run that it goes on from: all but what tells how that run began, failed or ended, and
-    /// which of its records were rewritten.
+    /// Whether a fork has the event of the run that it goes on from: all but what tells how that run began, failed or ended,
+    /// which of its records were rewritten, and what is no longer kept. The last a fork tells itself, of what it names: in the
+    /// other run's log it may stand after any later cycle.
     #[must_use]
     pub const fn is_inherited(&self) -> bool {
         match self {
@@ -157,6 +158,7 @@ impl Event {
             | Self::CycleFailed(_)
             | Self::CycleCancelled(_)
             | Self::RunEnded(_)
+            | Self::ArtifactsRemoved(_)
             | Self::SampleErased(_) => false,
             Self::CycleStarted(_)
             | Self::BatchSelected(_)
@@ -173,8 +175,7 @@ impl Event {
             | Self::LabelsDoubted(_)
             | Self::BaselineMeasured(_)
             | Self::DriftChecked(_)
-            | Self::ClassesMeasured(_)
-            | Self::ArtifactsRemoved(_) => true,
+            | Self::ClassesMeasured(_) => true,
         }
     }
 

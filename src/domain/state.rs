@@ -67,7 +67,7 @@ pub struct Run {
     pub fresh_audit: BTreeSet<SampleId>,
     /// What strategies drew by chance since the production model was trained.
     pub fresh_draws: Vec<Draws>,
-    /// Artifacts that are no longer kept, and since when.
+    /// Artifacts that are no longer kept, and since when; what is named once more after that is kept again.
     pub removed: BTreeMap<Digest, Timestamp>,
     /// One line a cycle.
     pub history: Vec<CycleSummary>,
@@ -403,6 +403,11 @@ impl Run {
                 self.phase = Phase::Ended(ended.reason);
             }
             (phase, _) => return Err(illegal(expected(phase).to_owned())),
+        }
+        if !self.removed.is_empty() {
+            for needed in event.artifacts() {
+                self.removed.remove(&needed);
+            }
         }
         self.failed = None;
         Ok(())

@@ -120,6 +120,7 @@ impl EngineBuilder {
                 steps: Mutex::default(),
                 wake: Notify::new(),
                 notices: broadcast::channel(NOTICES).0,
+                housekeeping: tokio::sync::Mutex::default(),
             }),
         }
     }

@@ -63,6 +63,15 @@ fn refuse(problem: String) -> EngineError {
     EngineError::Contradiction { problem }
 }
 
+/// Whether the strategy asks the checkpoints of the last training.
+pub(super) fn asks_checkpoints(
+    definition: &Definition,
+    own: &BTreeMap<String, Arc<dyn Strategy>>,
+) -> Result<bool, EngineError> {
+    let selector = &definition.selector;
+    Ok(selector.committee == Committee::Checkpoints && needs_of(&selector.strategy, own)?.members)
+}
+
 fn needs_of(
     spec: &StrategySpec,
     own: &BTreeMap<String, Arc<dyn Strategy>>,

@@ -1,7 +1,8 @@
 //! A run that goes on from where another one stood: the other's past, event by event, under a workflow of its own.
 //!
 //! The fork's log is whole by itself: whoever folds, verifies or explains it needs nothing of the other run. Models, scores and
-//! manifests are artifacts, so both runs name the same ones.
+//! manifests are artifacts, so both runs name the same ones. What of them is no longer kept the fork says itself, after what it
+//! inherits.
 
 use super::live_run::LiveRun;
 use super::notice::Notice;
@@ -9,14 +10,29 @@ use super::{Engine, EngineError, blocking, feasible, load_pool, lock};
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
 use crate::domain::definition::{Definition, PoolSpec};
-use crate::domain::event::{Decided, Event, Forked, RunStarted};
+use crate::domain::digest::Digest;
+use crate::domain::event::{ArtifactsRemoved, Decided, Event, Forked, RunStarted};
 use crate::domain::ids::{CycleId, CycleNumber, EventId, RunId};
+use crate::domain::state::Run;
+use crate::domain::time::Timestamp;
 use crate::store::{Commit, NewEvent, Recorded};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How many records are read at a time.
 const PAGE: usize = 1000;
+
+/// Ends the policy of what was no longer kept when the fork began.
+const BEFORE: &str = "; removed before the fork";
+
+/// What a fork has of the run that it goes on from.
+struct Past {
+    forked: Forked,
+    inherited: Vec<Recorded>,
+    /// What inherited events name and is gone, as the other run's log tells.
+    removed: Vec<ArtifactsRemoved>,
+}
 
 impl Engine {
     /// Starts a run of `definition` from where the run `of` stood when its cycle `at` had ended; 0 is a plain start. When this
@@ -29,7 +45,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::CycleNotOver`], [`EngineError::UnknownRun`]; [`EngineError::Contradiction`] for another pool, task or mode
     /// than the other's, for a pool that changed since, and as [`Engine::start`]; [`EngineError::Refused`] where the fork would
-    /// end at once.
+    /// end at once, or labels that it would inherit are erased. Contradiction, too, where a model with which it would go on is
+    /// no longer kept.
     pub async fn fork(
         &self,
         of: RunId,
@@ -47,6 +64,8 @@ impl Engine {
         definition: Definition,
     ) -> Result<RunId, EngineError> {
         let inner = &self.inner;
+        // What the other run names is not removed before the fork names it, too.
+        let _alone = self.housekeeping().await;
         let parent = inner.live(of).await?.lock().await.clone();
         if at == CycleNumber(0) {
             return self.start(definition, &parent.folder).await;
@@ -54,7 +73,7 @@ impl Engine {
         if let Some(problem) = contradiction(&parent.definition, &definition) {
             return Err(EngineError::Contradiction { problem });
         }
-        let (forked, inherited) = self.past(&parent, at).await?;
+        let Past { forked, inherited, removed } = self.past(&parent, at).await?;
         let versions = parent.run.pools.first().copied().zip(parent.run.pool_of(at));
         let (folder, own) = (Arc::clone(&parent.folder), Arc::clone(&inner.strategies));
         let (artifacts, install) = (inner.artifacts.clone(), inner.install);
@@ -79,10 +98,12 @@ impl Engine {
         };
         let past = inherited.iter().map(|recorded| recorded.event.clone()).collect();
         let mut live = LiveRun::new(run, definition, &parent.folder);
-        let command = Command::Fork { started, forked, past, at: inner.clock.now() };
+        let command = Command::Fork { started, forked, past, removed, at: inner.clock.now() };
         let decision = decide(&live.run, &live.definition, command)?;
+        self.check_kept(&decision.run, &live.definition)?;
         let (now, workflow) = (inner.clock.steady(), live.definition.digest());
-        // Who did it, when, and by which job is as true of the fork as of the other run. Two events are the fork's own.
+        // Who did it, when, and by which job is as true of the fork as of the other run. The first
+        // two events are the fork's own, and those after it.
         let mut inherited = [None, None].into_iter().chain(inherited.into_iter().map(Some));
         let appends = live.appends(&decision, |event| {
             let then = inherited.next().flatten();
@@ -115,20 +136,51 @@ impl Engine {
         Ok(run)
     }
 
+    /// Whether the models are there with which a fork goes on: one that can take no step is not recorded.
+    fn check_kept(&self, run: &Run, definition: &Definition) -> Result<(), EngineError> {
+        let inner = &self.inner;
+        let asked = feasible::asks_checkpoints(definition, &inner.strategies)?;
+        let members = run.checkpoints.iter().filter(|_| asked);
+        let members = members.map(|model| (*model, "a checkpoint that is in its committee"));
+        let production = run.production.map(|model| (model, "its production model"));
+        let Some((model, what)) =
+            members.chain(production).find(|(model, _)| !inner.artifacts.contains(model))
+        else {
+            return Ok(());
+        };
+        let why = run.removed.get(&model).map_or_else(
+            || "is missing".to_owned(),
+            |at| format!("was removed by policy on {}", at.date()),
+        );
+        Err(EngineError::Contradiction {
+            problem: format!(
+                "after cycle {} the fork could take no step: {what}, {model}, {why}; put it back from a copy as {}, give \
+                 selector.committee another value with --set, or name another cycle",
+                run.cycle,
+                inner.artifacts.path(&model).display()
+            ),
+        })
+    }
+
     /// What a fork of a run inherits after cycle `at`, which has ended.
-    async fn past(
-        &self,
-        parent: &LiveRun,
-        at: CycleNumber,
-    ) -> Result<(Forked, Vec<Recorded>), EngineError> {
+    async fn past(&self, parent: &LiveRun, at: CycleNumber) -> Result<Past, EngineError> {
         let run = &parent.run;
-        let mut past: Vec<Recorded> = Vec::new();
+        let (mut past, mut removed): (Vec<Recorded>, Vec<ArtifactsRemoved>) = Default::default();
+        // What is no longer kept is told where the log ended then.
+        let until = if run.removed.is_empty() { at } else { run.cycle.max(at) };
         let mut from = CycleNumber(1);
-        while from <= at {
+        while from <= until {
             let page = self.inner.store.read_cycles(run.id, from, PAGE).await?;
             let Some(last) = page.last() else { break };
             from = last.cycle.cycle.next();
-            past.extend(page.into_iter().filter(|recorded| recorded.cycle.cycle <= at));
+            for recorded in page {
+                if let Event::ArtifactsRemoved(gone) = &recorded.event {
+                    removed.push(gone.clone());
+                }
+                if recorded.cycle.cycle <= at {
+                    past.push(recorded);
+                }
+            }
         }
         let ends = |recorded: &Recorded| {
             recorded.cycle.cycle == at && matches!(recorded.event, Event::CycleEnded(_))
@@ -149,7 +201,33 @@ impl Engine {
             let RunStarted { workflow, seed, gate, .. } = *started;
             decided.push(Decided { run: run.id, until: at, workflow, seed, gate });
         }
-        Ok((Forked { run: run.id, cycle: at, head, past: decided }, past))
+        let named = past.iter().flat_map(|recorded| recorded.event.artifacts()).collect();
+        self.keep_gone(&mut removed, &named, &run.removed);
+        let forked = Forked { run: run.id, cycle: at, head, past: decided };
+        Ok(Past { forked, inherited: past, removed })
+    }
+
+    /// Leaves of what a run's log says is removed what a fork names and is not there. What still is the fork needs.
+    fn keep_gone(
+        &self,
+        removed: &mut Vec<ArtifactsRemoved>,
+        named: &BTreeSet<Digest>,
+        since: &BTreeMap<Digest, Timestamp>,
+    ) {
+        for event in removed.iter_mut() {
+            let at = event.at;
+            event.removed.retain(|gone| {
+                let artifact = &gone.artifact;
+                // Removed again after it was stored again, it is told once.
+                named.contains(artifact)
+                    && since.get(artifact) == Some(&at)
+                    && !self.inner.artifacts.contains(artifact)
+            });
+            if !event.policy.ends_with(BEFORE) {
+                event.policy.push_str(BEFORE);
+            }
+        }
+        removed.retain(|event| !event.removed.is_empty());
     }
 }
 

@@ -25,6 +25,14 @@ impl Engine {
         self.change(run, Command::RemoveArtifacts(ArtifactsRemoved { removed, policy, at })).await
     }
 
+    /// The artifacts that hold events of a run, as [`Store::payloads`](crate::store::Store::payloads) tells.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the log cannot be read.
+    pub async fn payloads(&self, run: RunId) -> Result<Vec<Digest>, EngineError> {
+        Ok(self.inner.store.payloads(run).await?)
+    }
+
     /// When an artifact of a run was removed, as its log says; `None` where it was not.
     ///
     /// # Errors

@@ -246,6 +246,10 @@ impl Store for SledStore {
         })
     }
 
+    fn payloads(&self, run: RunId) -> Answer<'_, Vec<Digest>> {
+        Box::pin(async move { Ok(self.excerpt(run).await?.1) })
+    }
+
     fn back_up<'a>(&'a self, to: &'a Path) -> Answer<'a, ()> {
         Box::pin(self.back_up_to(to.to_path_buf()))
     }

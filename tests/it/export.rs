@@ -110,6 +110,38 @@ fn labels_are_those_that_were_known_at_that_point() {
     assert_eq!(nothing, "sample,label,cycle,arm,annotator,time\n");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_stays_one_and_what_is_no_file_is_written_to() {
+    use std::io::Read as _;
+    use std::os::unix::fs::{FileTypeExt as _, symlink};
+    let folder = Folder::ended();
+    for (link, arguments) in [
+        ("link.csv", ["export", "labels", "-o", "link.csv"].as_slice()),
+        ("link.html", &["report", "-o", "link.html"]),
+    ] {
+        folder.write("led", "of yesterday");
+        symlink("led", folder.path(link)).unwrap();
+        ask(&folder, arguments);
+        assert!(std::fs::symlink_metadata(folder.path(link)).unwrap().is_symlink());
+        let led = std::fs::read_to_string(folder.path("led")).unwrap();
+        assert!(led.len() > 100 && !led.contains("yesterday"), "{led}");
+        std::fs::remove_file(folder.path("led")).unwrap();
+        ask(&folder, arguments);
+        assert_eq!(std::fs::read_to_string(folder.path("led")).unwrap(), led, "led to nothing");
+    }
+
+    let pipe = folder.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Open for both, nobody waits for the other.
+    let mut end = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    ask(&folder, &["export", "labels", "--format", "csv", "-o", "pipe"]);
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    let mut bytes = [0; 7];
+    end.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"sample,");
+}
+
 #[test]
 fn what_cannot_be_exported_says_why_and_leaves_what_was_there() {
     let folder = Folder::ended();

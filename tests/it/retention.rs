@@ -6,13 +6,18 @@ use gleaner::artifacts::Artifacts;
 use gleaner::audit::retention::{Models, Plan};
 use gleaner::audit::verify::{Verification, verify};
 use gleaner::control::{Request, Response, handle};
+use gleaner::domain::definition::Definition;
 use gleaner::domain::digest::Digest;
-use gleaner::domain::event::{ArtifactKind, Event};
-use gleaner::domain::ids::{CycleId, Revision, RunId};
+use gleaner::domain::event::{
+    ArtifactKind, ArtifactsRemoved, Event, LabelsDoubted, RemovedArtifact,
+};
+use gleaner::domain::ids::{CycleId, CycleNumber, EventId, Revision, RunId};
+use gleaner::domain::time::Timestamp;
 use gleaner::engine::Engine;
 use gleaner::engine::notice::Notice;
+use gleaner::store::sled::repair::{Repair, repair};
 use gleaner::store::sled::{SledOptions, SledStore};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const SET: [(&str, &str); 7] = [
@@ -200,6 +205,150 @@ async fn what_this_process_stored_stays_until_the_next_opening() {
     assert!(plan.kept.keys().any(|why| why.contains("by the process")), "{:?}", plan.kept);
     drop(engine);
     assert!(gc(&open(folder.path()), 0, true).await.files().next().is_some());
+}
+
+async fn backed_up(engine: &Engine, to: &Path) {
+    let request = Request::BackUp { to: to.to_path_buf() };
+    let Response::BackedUp(_) = handle(engine, request).await.unwrap() else { panic!() };
+}
+
+async fn forked(engine: &Engine, of: RunId, overrides: &[(&str, &str)]) -> Result<RunId, String> {
+    let overrides: Vec<(String, String)> =
+        overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let before = engine.definition(of).await.unwrap();
+    let definition: Definition =
+        gleaner::workflow::changed(&before, "the run", &overrides).unwrap();
+    let fork = engine.fork(of, CycleNumber(2), definition).await;
+    fork.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_fork_of_what_was_collected_is_whole_and_tells_what_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let run = ended(&state).await;
+    let engine = open(&state);
+    let plan = gc(&engine, 1, true).await;
+    let fork = forked(&engine, run, &[]).await.unwrap();
+    let again = forked(&engine, fork, &[]).await.unwrap();
+    for fork in [fork, again] {
+        let last = log(&engine, fork).await.pop().unwrap();
+        let Event::ArtifactsRemoved(removed) = last else { panic!("{}", last.name()) };
+        assert!(removed.removed.iter().all(|gone| digests(&plan).contains(&gone.artifact)));
+        assert!(removed.removed.iter().any(|gone| gone.kind == ArtifactKind::Scores));
+        assert_eq!(removed.policy, format!("{}; removed before the fork", plan.policy));
+        let reselect = Request::Reselect { run: Some(fork.to_string()), cycle: 2 };
+        let said = refused(&engine, reselect).await;
+        assert!(said.contains(&format!("removed by policy on {}", removed.at.date())), "{said}");
+    }
+    for fork in [fork, again] {
+        assert!(finish(&engine, fork).await.failed.is_none());
+    }
+    backed_up(&engine, &folder.path().join("backup")).await;
+    drop(engine);
+    let found = verified(&state).await;
+    assert!(found.is_sound(), "{found:?}");
+    for run in &found.runs[1..] {
+        assert!(run.notes[0].what.ends_with("removed before the fork"), "{:?}", run.notes);
+    }
+}
+
+#[tokio::test]
+async fn a_fork_that_could_take_no_step_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = ended(folder.path()).await;
+    let engine = open(folder.path());
+    gc(&engine, 1, true).await;
+    let committee = [("selector.strategy", "vote_entropy"), ("selector.committee", "checkpoints")];
+    let said = forked(&engine, run, &committee).await.unwrap_err();
+    for words in ["in its committee", "was removed by policy on", "selector.committee"] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    for model in engine.models(run).await.unwrap() {
+        std::fs::remove_file(model.file).unwrap();
+    }
+    let said = forked(&engine, run, &[]).await.unwrap_err();
+    assert!(said.contains("its production model") && said.contains("is missing"), "{said}");
+    assert_eq!(engine.runs().await.unwrap(), [run], "nothing of it is recorded");
+}
+
+#[tokio::test]
+async fn backups_and_forks_beside_a_removal_are_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let run = ended(&state).await;
+    let [first, last] = ["first", "last"].map(|name| folder.path().join(name));
+    let engine = open(&state);
+    // The first copies while the second waits, and finds what the third names.
+    let ((), plan, fork) =
+        tokio::join!(backed_up(&engine, &first), gc(&engine, 0, true), forked(&engine, run, &[]),);
+    assert!(!plan.removed.is_empty());
+    assert!(finish(&engine, fork.unwrap()).await.failed.is_none());
+    backed_up(&engine, &last).await;
+    drop(engine);
+    for state in [state, first, last] {
+        let found = verified(&state).await;
+        assert!(found.is_sound(), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn events_that_are_artifacts_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let engine = open(state);
+    let set = SET.into_iter().filter(|(key, _)| *key != "selector.batch");
+    let set: Vec<(&str, &str)> = set.chain([("selector.batch", "150")]).collect();
+    let definition = workflow("digits-softmax.toml", &set);
+    let run = engine.start(definition, &workflows()).await.unwrap();
+    assert!(finish(&engine, run).await.failed.is_none());
+    let payloads = engine.payloads(run).await.unwrap();
+    assert!(!payloads.is_empty());
+    drop(engine);
+    let engine = open(state);
+    let plan = gc(&engine, 0, true).await;
+    assert!(!plan.removed.is_empty());
+    assert!(payloads.iter().all(|payload| engine.artifacts().path(payload).exists()));
+    drop(engine);
+    assert!(verified(state).await.is_sound());
+}
+
+#[tokio::test]
+async fn what_is_named_once_more_after_its_removal_is_needed() {
+    let folder = crate::verify::folder();
+    let mut log = crate::verify::records(folder.path()).await;
+    let at = log.iter().rposition(|one| matches!(one.event, Event::BatchSelected(_))).unwrap();
+    let Event::BatchSelected(batch) = &log[at].event else { panic!() };
+    let scores = batch.scores.unwrap();
+    let Event::CycleStarted(started) = &log[at - 1].event else { panic!() };
+    let labels = started.labelled;
+    let gone = RemovedArtifact { artifact: scores, kind: ArtifactKind::Scores, bytes: 9 };
+    let policy = "nothing".to_owned();
+    let removed = ArtifactsRemoved { removed: vec![gone], policy, at: Timestamp(1) };
+    let doubted =
+        LabelsDoubted { evidence: scores, labels, folds: 2, suspects: 0, error_rate: 0.0 };
+    for event in [Event::ArtifactsRemoved(removed), Event::LabelsDoubted(doubted)] {
+        let mut recorded = log[at].clone();
+        recorded.id = EventId(uuid::Uuid::from_u128(log.len() as u128));
+        recorded.event = event;
+        log.insert(at, recorded);
+    }
+    crate::verify::written(folder.path(), &log).await;
+    crate::verify::verdict(folder.path()).await.unwrap();
+
+    // It was named, removed, and named again by the batch: whoever asks for it needs it.
+    let engine = open(folder.path());
+    let reselect = || Request::Reselect { run: None, cycle: 2 };
+    assert!(handle(&engine, reselect()).await.is_ok());
+    assert!(gc(&engine, 1, true).await.leftovers.is_empty());
+    drop(engine);
+    std::fs::remove_file(Artifacts::as_they_are(folder.path().join("artifacts")).path(&scores))
+        .unwrap();
+    let said = crate::verify::verdict(folder.path()).await.unwrap_err();
+    assert!(said.contains(&scores.to_string()) && said.contains("is missing"), "{said}");
+    let repaired = repair(folder.path(), None, SledOptions::default()).await.unwrap();
+    let Repair::Artifacts { missing, .. } = repaired else { panic!("{repaired:?}") };
+    assert_eq!(missing, BTreeSet::from([scores]));
 }
 
 fn ask(folder: &Folder, arguments: &[&str]) -> String {

@@ -82,5 +82,5 @@ fn differing(theirs: &[Recorded], ours: &[Recorded], parent: RunId, last: bool) 
 
 /// Whether it may happen while a run waits for anything, or has ended.
 const fn is_of_any_time(event: &Event) -> bool {
-    matches!(event, Event::RolledBack(_) | Event::Pinned(_) | Event::ArtifactsRemoved(_))
+    matches!(event, Event::RolledBack(_) | Event::Pinned(_))
 }

@@ -14,12 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Named {
     /// The first event of each run that does; runs come one after the other.
     pub(super) by: BTreeMap<Digest, Vec<(CycleId, Revision, &'static str)>>,
-    /// Which runs say that they need it no more.
+    /// Which runs say that they need it no more, and did not name it once more after that.
     removed: BTreeSet<(Digest, RunId)>,
 }
 
 impl Named {
     pub(super) fn add(&mut self, digest: Digest, recorded: &Recorded) {
+        self.removed.remove(&(digest, recorded.cycle.run));
         if !self.is_named(&digest, recorded.cycle.run) {
             let naming = (recorded.cycle, recorded.revision, recorded.event.name());
             self.by.entry(digest).or_default().push(naming);

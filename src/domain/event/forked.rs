@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The run goes on from where another one stood. Second event of the first cycle's log; what happened in the cycles up to
 /// there follows it as it stands in the other run's logs, without what only tells of how that run began, failed or ended
-/// ([`Event::is_inherited`](super::Event::is_inherited)). Written in one commit with all of it: a crash leaves a whole fork or
+/// ([`Event::is_inherited`](super::Event::is_inherited)), and what of it was no longer kept by then stands after that. Written in one commit with all of it: a crash leaves a whole fork or
 /// none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forked {

@@ -1,7 +1,9 @@
 //! A copy of a store that somebody works with: another state directory, as of one instant.
 //!
 //! Work waits only while jobs and counters are read, which are few. Chunks and artifacts are never changed, and an artifact is
-//! there before the record that names it; so chunks are copied next, up to how many there were, and artifacts last.
+//! there before the record that names it; so chunks are copied next, up to how many there were, and artifacts last. Artifacts
+//! may be removed: whoever does so and whoever copies exclude each other (the engine has them wait), or the copy lacks what
+//! was removed after its log had been copied.
 
 use super::copy::{copy_file, not_copied};
 use super::disk::Disk;
@@ -77,7 +79,7 @@ pub(super) fn copy_artifacts(from: &Path, to: &Path) -> Result<(), StoreError> {
         }
     }
     files.par_iter().try_for_each(|(from, to)| match copy_file(from, to) {
-        // Removed meanwhile. If it should not have been, whoever verifies the copy finds out.
+        // Taken away by hand, or against the rule above: whoever verifies the copy finds out.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         copied => copied.map_err(not_copied),
     })

@@ -232,23 +232,23 @@ fn swap(new: PathBuf, state: &Path, parent: &Path, name: &str) -> io::Result<Pat
     Ok(old)
 }
 
-/// What a run needs of what it names: not what it says is removed.
+/// What a run needs of what it names: not what it says is removed, unless it names it once more after that.
 #[derive(Default)]
-struct Wanted {
-    named: BTreeSet<Digest>,
-    removed: BTreeSet<Digest>,
-}
+struct Wanted(BTreeSet<Digest>);
 
 impl Wanted {
+    /// Takes in the run's next event.
     fn take(&mut self, event: &Event) {
-        self.named.extend(event.artifacts());
+        self.0.extend(event.artifacts());
         if let Event::ArtifactsRemoved(removed) = event {
-            self.removed.extend(removed.removed.iter().map(|gone| gone.artifact));
+            for gone in &removed.removed {
+                self.0.remove(&gone.artifact);
+            }
         }
     }
 
     fn artifacts(&self) -> impl Iterator<Item = Digest> {
-        self.named.difference(&self.removed).copied()
+        self.0.iter().copied()
     }
 }
 

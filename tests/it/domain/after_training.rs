@@ -120,6 +120,19 @@ fn what_may_still_be_needed_is_not_removed() {
 }
 
 #[test]
+fn what_is_named_once_more_after_its_removal_is_kept_again() {
+    let Event::BatchSelected(batch) = batch(&[("e", Arm::Strategy)], 6) else { panic!("a batch") };
+    let batch = BatchSelected { scores: Some(model("scores")), ..batch };
+    let given = then(&two_cycles(), &[removal("scores"), cycle_started(4)]);
+    assert_eq!(replay(&given).removed.len(), 1);
+    let run = replay(&then(&given, &[Event::BatchSelected(batch.clone())]));
+    assert!(run.removed.is_empty());
+    // It may go again.
+    let again = then(&given, &[Event::BatchSelected(batch), removal("scores")]);
+    assert_eq!(replay(&again).removed.len(), 1);
+}
+
+#[test]
 fn a_sample_is_erased_where_a_run_is_over_and_its_log_says_no_more_what_it_is() {
     let erasing = |sample: &str| {
         let Event::SampleErased(erased) = erasure(sample) else { panic!("an erasure") };

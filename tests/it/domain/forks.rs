@@ -41,6 +41,7 @@ fn forking(workflow: &Definition) -> Command {
         started: starting(workflow),
         forked: fork(2, vec![decided(other(), 2)]),
         past: two_cycles().into_iter().filter(Event::is_inherited).collect(),
+        removed: Vec::new(),
         at: Timestamp(9),
     }
 }
@@ -123,12 +124,44 @@ fn a_fork_that_changes_nothing_means_the_same() {
 #[test]
 fn what_did_not_end_cannot_be_gone_on_from() {
     let workflow = stopping(true, None, None);
-    let Command::Fork { started, forked, mut past, at } = forking(&workflow) else {
+    let Command::Fork { started, forked, mut past, removed, at } = forking(&workflow) else {
         panic!("a fork")
     };
     past.pop();
-    let command = Command::Fork { started, forked, past, at };
+    let command = Command::Fork { started, forked, past, removed, at };
     check(&workflow, &[], command, Refused(&["cycle 2", "does not end it"]));
+}
+
+#[test]
+fn a_fork_that_would_know_erased_labels_is_refused() {
+    let workflow = stopping(true, None, None);
+    let Command::Fork { started, forked, past, removed, at } = forking(&workflow) else {
+        panic!("a fork")
+    };
+    let forgotten = |event: Event| event.without_labels_of(&"a".into()).unwrap_or(event);
+    let past = past.into_iter().map(forgotten).collect();
+    let command = Command::Fork { started, forked, past, removed, at };
+    check(&workflow, &[], command, Refused(&["the label of sample a was erased"]));
+}
+
+#[test]
+fn what_the_past_names_and_is_gone_is_told_after_it() {
+    let workflow = stopping(true, None, None);
+    let fork = |of: &[&str]| {
+        let Command::Fork { started, forked, past, .. } = forking(&workflow) else {
+            panic!("a fork")
+        };
+        let told = of.iter().map(|of| match after_training::removal(of) {
+            Event::ArtifactsRemoved(removed) => removed,
+            other => panic!("{} is no removal", other.name()),
+        });
+        Command::Fork { started, forked, past, removed: told.collect(), at: Timestamp(9) }
+    };
+    let whole: Vec<&str> = WHOLE.into_iter().chain(["ArtifactsRemoved"; 2]).collect();
+    let follows = Follows(whole.leak(), Some(JobKind::Start));
+    let run = check(&workflow, &[], fork(&["m2", "scores"]), follows);
+    assert_eq!(run.removed.len(), 2);
+    check(&workflow, &[], fork(&["m3"]), Refused(&["the production model"]));
 }
 
 #[test]
