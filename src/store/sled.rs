@@ -247,7 +247,7 @@ impl Store for SledStore {
     }
 
     fn payloads(&self, run: RunId) -> Answer<'_, Vec<Digest>> {
-        Box::pin(async move { Ok(self.excerpt(run).await?.1) })
+        Box::pin(async move { Ok(self.excerpt(run).await?.payloads) })
     }
 
     fn back_up<'a>(&'a self, to: &'a Path) -> Answer<'a, ()> {
