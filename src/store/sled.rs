@@ -33,6 +33,7 @@ use super::{
     reader,
 };
 use crate::artifacts::{ArtifactError, Artifacts};
+use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Epoch, FencingToken, JobId, Revision, RunId};
 use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
