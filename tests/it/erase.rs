@@ -13,6 +13,7 @@ use gleaner::domain::label::Label;
 use gleaner::domain::time::Timestamp;
 use gleaner::faults::{Fault, Faults};
 use gleaner::store::codec::Payload;
+use gleaner::store::sled::repair::{Repair, repair};
 use gleaner::store::sled::{SledOptions, SledStore};
 use gleaner::store::{Commit, EventLog, NewEvent, Recorded, Store, StoreError};
 use serde_json::Value;
@@ -210,6 +211,44 @@ async fn a_record_that_no_erasure_speaks_of_is_found() {
     assert!(store.commit(Commit::default()).await.is_ok(), "the store goes on");
 }
 
+#[tokio::test]
+async fn what_is_erased_after_a_repair_that_lost_events_leaves_a_log_that_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let store = open_in(&state);
+    let reason = "lost for good".to_owned();
+    let lost = crate::samples::with(8, Event::CycleCancelled(CycleCancelled { reason }));
+    let commit = crate::samples::appending(crate::samples::cycle(7, 1), 0, vec![lost]);
+    store.commit(commit).await.unwrap();
+    append_masks(&store, 1).await;
+    drop(store);
+    std::fs::remove_file(state.join("format")).unwrap();
+    spoil(&state, b"lost for good");
+    let Repair::Rebuilt(repaired) = repair(&state, None, SledOptions::default()).await.unwrap()
+    else {
+        panic!("it is damaged")
+    };
+    assert!(!repaired.lost.is_empty(), "{repaired:?}");
+    let mut erasure = rewritten(&state, "s00", Faults::none()).await.unwrap();
+    let store = open_in(&state);
+    let artifacts = Artifacts::as_they_are(state.join("artifacts"));
+    erasure.remove_files(&store, &artifacts).await.unwrap();
+    let found = verify(&store, store.artifacts(), None).await.unwrap();
+    assert!(found.is_sound(), "{found:?}");
+    assert!(store.commit(Commit::default()).await.is_ok(), "the store goes on");
+}
+
+/// Flips bits in the log wherever these bytes are.
+fn spoil(state: &Path, words: &[u8]) {
+    let path = state.join("log/db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let found = |bytes: &[u8], at: usize| bytes[at..].starts_with(words);
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| found(&bytes, *at)).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| bytes[at] ^= 0xFF);
+    std::fs::write(path, bytes).unwrap();
+}
+
 /// An event of a run that labels 100 samples by masks: `a` by one of its own, the others by one that they share.
 fn masked(workflow: &Definition, pool: Digest, [alone, shared]: [Digest; 2]) -> Vec<Event> {
     let samples = || (0..100).map(|number| SampleId::from(format!("s{number:02}").as_str()));
@@ -274,7 +313,11 @@ fn open_in(state: &Path) -> SledStore {
 
 /// A state directory with that run; answers the digests of the event with the labels and of the masks.
 async fn masks(state: &Path) -> (Digest, [Digest; 2]) {
-    let store = open_in(state);
+    append_masks(&open_in(state), 1).await
+}
+
+/// Appends that run under a number.
+async fn append_masks(store: &SledStore, run: u128) -> (Digest, [Digest; 2]) {
     let workflow = crate::support::workflow("digits.toml", &[]);
     let put = |bytes: &[u8]| store.artifacts().put(bytes).unwrap();
     put(&workflow.canonical_bytes());
@@ -286,7 +329,7 @@ async fn masks(state: &Path) -> (Digest, [Digest; 2]) {
         workflow: workflow.digest(),
         ..crate::samples::with(number, event)
     });
-    let append = crate::samples::append(crate::samples::cycle(1, 1), 0, events.collect());
+    let append = crate::samples::append(crate::samples::cycle(run, 1), 0, events.collect());
     store.commit(Commit { appends: vec![append], ..Commit::default() }).await.unwrap();
     (annotated.digest(), masks)
 }
