@@ -15,7 +15,7 @@ use gleaner::faults::{Fault, Faults};
 use gleaner::store::codec::Payload;
 use gleaner::store::sled::repair::{Repair, repair};
 use gleaner::store::sled::{SledOptions, SledStore};
-use gleaner::store::{Commit, EventLog, NewEvent, Recorded, Store, StoreError};
+use gleaner::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -209,6 +209,66 @@ async fn a_record_that_no_erasure_speaks_of_is_found() {
     let place = log.iter().position(|recorded| changes.contains_key(&recorded.position)).unwrap();
     assert_eq!(found.runs[0].trusted.unwrap().hash, log[place - 1].hash, "what is before it holds");
     assert!(store.commit(Commit::default()).await.is_ok(), "the store goes on");
+}
+
+/// What verification says after somebody changed an event, kept its hash, and said that it was for a sample.
+async fn forged(sample: &str, change: &dyn Fn(&mut Event) -> bool) -> Vec<String> {
+    let folder = prices();
+    let store = open(&folder);
+    let (run, log) = records(&store).await;
+    let changed = log.iter().find_map(|recorded| {
+        let mut event = recorded.event.clone();
+        change(&mut event).then_some((recorded, event))
+    });
+    let (recorded, event) = changed.unwrap();
+    let digest = |event: &Event| Payload::of(event).unwrap().digest();
+    let record = RewrittenRecord {
+        cycle: recorded.cycle.cycle,
+        revision: recorded.revision,
+        original: digest(&recorded.event),
+        now: digest(&event),
+    };
+    let (last, at) = (log.last().unwrap(), Timestamp(9));
+    let (sample, reason, rewritten) = (sample.into(), "forged".to_owned(), vec![record]);
+    let erased = Event::SampleErased(SampleErased { sample, reason, at, rewritten });
+    let appended = NewEvent { workflow: last.workflow, ..crate::samples::with(9, erased) };
+    let expected = last.revision.next();
+    let append = Append { cycle: last.cycle, expected, events: vec![appended] };
+    let commit = Commit { appends: vec![append], ..Commit::default() };
+    let changes = BTreeMap::from([(recorded.position, event)]);
+    let state = folder.path("state");
+    store.rewrite(&state, SledOptions::default(), &changes, commit).await.unwrap();
+    let store = open(&folder);
+    let found = verify(&store, store.artifacts(), Some(run)).await.unwrap();
+    found.runs[0].findings.iter().map(|finding| finding.what.clone()).collect()
+}
+
+#[tokio::test]
+async fn an_erasure_covers_no_other_change_of_a_record() {
+    let measured = |event: &mut Event| {
+        let Event::KpiChecked(checked) = event else { return false };
+        checked.value += 0.001;
+        true
+    };
+    let another_label = |event: &mut Event| {
+        let Event::Annotated(annotated) = event else { return false };
+        annotated.labels[0].annotator = "somebody".to_owned();
+        true
+    };
+    let another_sample = |event: &mut Event| {
+        let Event::Annotated(annotated) = event else { return false };
+        annotated.labels[0].label = Label::Erased(annotated.labels[0].label.task());
+        true
+    };
+    let forgeries: [(&dyn Fn(&mut Event) -> bool, &str); 3] = [
+        (&measured, "KpiChecked was rewritten, and no label in it is erased"),
+        (&another_label, "Annotated was rewritten, and no label in it is erased"),
+        (&another_sample, "was rewritten for sample nobody, and there is no erased label"),
+    ];
+    for (change, words) in forgeries {
+        let said = forged("nobody", change).await;
+        assert!(said.iter().any(|said| said.contains(words)), "{said:?} lacks {words}");
+    }
 }
 
 #[tokio::test]
