@@ -73,8 +73,8 @@ async fn open(state: &Path) -> Result<SledStore, StoreError> {
     })?
 }
 
-/// Removes what is kept beside the record and can be made again: embeddings of every sample, and what trainings of these runs
-/// left.
+/// Removes what is kept beside the record and can be made again: embeddings of every sample, and what trainings of the runs
+/// left that forget this one or did before. Nobody else may have the state directory open.
 fn remove_caches(state: &Path, erasure: &Erasure) -> Result<(), CliError> {
     let gone = |error: std::io::Error| {
         let is_gone = error.kind() == std::io::ErrorKind::NotFound;
@@ -86,7 +86,7 @@ fn remove_caches(state: &Path, erasure: &Erasure) -> Result<(), CliError> {
         let path = entry.map_err(CliError::Io)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let of = |run: &RunId| name.starts_with(&run.to_string());
-        if erasure.runs.iter().any(|erased| of(&erased.run)) {
+        if erasure.forgetting().iter().any(of) {
             let removed = if path.is_dir() {
                 std::fs::remove_dir_all(&path)
             } else {

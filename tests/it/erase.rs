@@ -17,7 +17,7 @@ use gleaner::store::sled::repair::{Repair, repair};
 use gleaner::store::sled::{SledOptions, SledStore};
 use gleaner::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -179,6 +179,16 @@ async fn what_a_sample_is_is_gone_from_the_disk_and_every_hash_is_as_before() {
     let again = ask(&folder, &["erase", &sample, "--reason", "again", "--yes"]);
     assert!(again.contains("nothing is kept"), "{again}");
 
+    // What a crash left that came before the caches went, whoever asks again removes.
+    let run = json(&folder, &["status"])["run"].as_str().unwrap().to_owned();
+    for left in ["state/cache/embeddings", "state/training"] {
+        std::fs::create_dir_all(folder.path(left)).unwrap();
+    }
+    folder.write("state/cache/embeddings/some", label(number).to_le_bytes());
+    folder.write(&format!("state/training/{run}-1.state"), label(number).to_le_bytes());
+    ask(&folder, &["erase", &sample, "--reason", "again", "--yes"]);
+    assert!(told_by(&folder, number).is_empty());
+
     // Another one, and the first stays erased.
     let sample = format!("s{other:02}");
     ask(&folder, &["erase", &sample, "--reason", "the next", "--yes"]);
@@ -307,6 +317,29 @@ fn spoil(state: &Path, words: &[u8]) {
     assert!(!places.is_empty());
     places.into_iter().for_each(|at| bytes[at] ^= 0xFF);
     std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupted_erasure_is_finished_by_asking_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    masks(state).await;
+    // Twice the process ends as soon as the log is rewritten.
+    for sample in ["s00", "s01"] {
+        rewritten(state, sample, Faults::none()).await.unwrap();
+    }
+    let store = open_in(state);
+    let artifacts = Artifacts::as_they_are(state.join("artifacts"));
+    assert_eq!(artifacts.list().unwrap().len(), 7);
+    let sample = SampleId::from("s01");
+    let wish = Wish { sample: &sample, run: None, reason: "again", at: Timestamp(9) };
+    let mut again = Erasure::of(&store, &artifacts, wish).await.unwrap();
+    assert!(again.runs.is_empty());
+    assert_eq!(again.forgetting(), &BTreeSet::from([crate::samples::run(1)]));
+    again.remove_files(&store, &artifacts).await.unwrap();
+    let left = artifacts.list().unwrap().len();
+    assert_eq!(left, 4, "the workflow, the pool, the shared mask, and the event as it is now");
+    assert!(verify(&store, store.artifacts(), None).await.unwrap().is_sound());
 }
 
 /// An event of a run that labels 100 samples by masks: `a` by one of its own, the others by one that they share.
