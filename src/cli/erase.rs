@@ -42,15 +42,16 @@ pub(super) async fn erase(
     let wish = Wish { sample: &sample, run, reason, at };
     let mut erasure = Erasure::of(&store, store.artifacts(), wish).await?;
     if confirmed {
-        if erasure.runs.is_empty() {
-            drop(store);
+        let store = if erasure.runs.is_empty() {
+            store
         } else {
             let commit = erasure.commit(at, "cli", &|| SystemClock.mint());
             let options = session::options();
             store.rewrite(&cli.state, options, erasure.changes(), commit).await?;
-        }
+            open(&cli.state).await?
+        };
+        // Whatever is removed is while the directory is held.
         remove_caches(&cli.state, &erasure)?;
-        let store = open(&cli.state).await?;
         // A handle of its own: with the store's, nothing may be about to be named.
         let artifacts = Artifacts::as_they_are(store.artifacts().root());
         erasure.remove_files(&store, &artifacts).await?;
