@@ -12,6 +12,7 @@ use gleaner::domain::ids::{CycleNumber, RunId, SampleId};
 use gleaner::domain::label::Label;
 use gleaner::domain::time::Timestamp;
 use gleaner::faults::{Fault, Faults};
+use gleaner::selftest::copy_folder;
 use gleaner::store::codec::Payload;
 use gleaner::store::sled::repair::{Repair, repair};
 use gleaner::store::sled::{SledOptions, SledStore};
@@ -340,6 +341,37 @@ async fn an_interrupted_erasure_is_finished_by_asking_again() {
     let left = artifacts.list().unwrap().len();
     assert_eq!(left, 4, "the workflow, the pool, the shared mask, and the event as it is now");
     assert!(verify(&store, store.artifacts(), None).await.unwrap().is_sound());
+}
+
+/// Erases a sample in a state directory, with the files.
+async fn erased(state: &Path, sample: &str) {
+    let mut erasure = rewritten(state, sample, Faults::none()).await.unwrap();
+    let artifacts = Artifacts::as_they_are(state.join("artifacts"));
+    erasure.remove_files(&open_in(state), &artifacts).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repair_brings_nothing_back_that_was_erased_here_or_in_the_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, copy) = (folder.path().join("state"), folder.path().join("copy"));
+    let (annotated, masks) = masks(&state).await;
+    for (changed, sample, count) in [(&state, "s00", 1), (&copy, "s01", 2)] {
+        copy_folder(&state, &copy).unwrap();
+        erased(changed, sample).await;
+        std::fs::remove_file(state.join("format")).unwrap();
+        let repaired = repair(&state, Some(&copy), SledOptions::default()).await.unwrap();
+        assert!(matches!(repaired, Repair::Rebuilt(_)), "{repaired:?}");
+        std::fs::remove_dir_all(&copy).unwrap();
+        let store = open_in(&state);
+        let found = verify(&store, store.artifacts(), None).await.unwrap();
+        assert!(found.is_sound(), "{found:?}");
+        let artifacts = store.artifacts();
+        assert_eq!(masks.map(|mask| artifacts.path(&mask).exists()), [false, true]);
+        assert!(!artifacts.path(&annotated).exists(), "the event as it was");
+        let (_, log) = records(&store).await;
+        let erased: BTreeSet<_> = log.iter().flat_map(|of| of.event.erased_samples()).collect();
+        assert_eq!(erased.len(), count);
+    }
 }
 
 /// An event of a run that labels 100 samples by masks: `a` by one of its own, the others by one that they share.
