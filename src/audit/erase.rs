@@ -11,7 +11,8 @@
 //!
 //! The pool's own files, exports, bundles, backups and models that were published elsewhere belong to whoever made them.
 //!
-//! What was erased cannot be added up again: digests of labelled sets from then on are notes of [`super::verify`]. For what a rewritten record says of other samples nothing vouches any more but
+//! What was erased cannot be added up again: digests of labelled sets from then on are notes of [`super::verify`], and a run's
+//! semantic digest is another one than before. For what a rewritten record says of other samples nothing vouches any more but
 //! whoever erased: its hash covers what it said before.
 //!
 //! An erasure that was interrupted after the log was rewritten is finished by asking for it again. What no event names may be a
@@ -107,6 +108,9 @@ pub struct Erasure {
     pub sample: SampleId,
     /// Each run that holds something of it.
     pub runs: Vec<ErasedRun>,
+    /// Runs that still tell what it is, because only another one was asked to forget it; forks for instance.
+    #[serde(default)]
+    pub others: Vec<RunId>,
     /// Whether it was done, or would be only.
     pub done: bool,
     #[serde(skip)]
@@ -153,6 +157,7 @@ impl Erasure {
         let mut erasure = Self {
             sample: sample.clone(),
             runs: Vec::new(),
+            others: Vec::new(),
             done: false,
             forgetting: BTreeSet::new(),
             changes: BTreeMap::new(),
@@ -161,9 +166,8 @@ impl Erasure {
         };
         let mut is_known = false;
         for (run, _) in log.runs().await? {
-            if wish.run.is_some_and(|only| only != run) {
-                continue;
-            }
+            let is_asked = wish.run.is_none_or(|only| only == run);
+            let mut tells = false;
             let mut held = Held::new(run);
             let mut from = CycleNumber(1);
             loop {
@@ -171,8 +175,16 @@ impl Erasure {
                 let Some(last) = page.last() else { break };
                 from = last.cycle.cycle.next();
                 for recorded in &page {
-                    held.take(recorded, sample)?;
+                    if is_asked {
+                        held.take(recorded, sample)?;
+                    } else {
+                        tells |= recorded.event.without_labels_of(sample).is_some();
+                    }
                 }
+            }
+            if !is_asked {
+                erasure.others.extend(tells.then_some(run));
+                continue;
             }
             if held.forgets || held.knows(sample, artifacts) {
                 is_known = true;

@@ -115,6 +115,11 @@ fn show(output: &Output, erasure: &Erasure) -> Result<(), CliError> {
         );
         output.line(&output.style(Style::Bold, &text))?;
     }
+    for run in &erasure.others {
+        output.line(&format!(
+            "run {run} still tells what it is: leave `--run` away and every run forgets it"
+        ))?;
+    }
     output.line(NOT_OURS)?;
     if !erasure.done {
         output.line("nothing was erased: `gleaner erase ... --yes` does it, for good")?;

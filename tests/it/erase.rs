@@ -374,6 +374,22 @@ async fn a_repair_brings_nothing_back_that_was_erased_here_or_in_the_copy() {
     }
 }
 
+#[tokio::test]
+async fn runs_that_were_not_asked_and_still_tell_of_the_sample_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    masks(state).await;
+    append_masks(&open_in(state), 2).await;
+    let [asked, other] = [1, 2].map(crate::samples::run);
+    let (store, sample) = (open_in(state), SampleId::from("s00"));
+    let mut wish = Wish { sample: &sample, run: Some(asked), reason: "asked", at: Timestamp(9) };
+    let erasure = Erasure::of(&store, store.artifacts(), wish).await.unwrap();
+    assert_eq!((erasure.runs[0].run, &erasure.others[..]), (asked, &[other][..]));
+    wish.run = None;
+    let erasure = Erasure::of(&store, store.artifacts(), wish).await.unwrap();
+    assert_eq!((erasure.runs.len(), &erasure.others[..]), (2, &[][..]));
+}
+
 /// An event of a run that labels 100 samples by masks: `a` by one of its own, the others by one that they share.
 fn masked(workflow: &Definition, pool: Digest, [alone, shared]: [Digest; 2]) -> Vec<Event> {
     let samples = || (0..100).map(|number| SampleId::from(format!("s{number:02}").as_str()));
