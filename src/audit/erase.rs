@@ -11,9 +11,14 @@
 //!
 //! The pool's own files, exports, bundles, backups and models that were published elsewhere belong to whoever made them.
 //!
-//! What was erased cannot be added up again: digests of labelled sets from then on are notes of [`super::verify`].
+//! What was erased cannot be added up again: digests of labelled sets from then on are notes of [`super::verify`], and a run's
+//! semantic digest is another one than before. For what a rewritten record says of other samples nothing vouches any more but
+//! whoever erased: its hash covers what it said before.
+//!
+//! An erasure that was interrupted after the log was rewritten is finished by asking for it again. What no event names may be a
+//! mask of the sample then; it goes where every run is over, and stays for `gleaner gc` where one is not.
 
-use super::retention::Holdings;
+use super::retention::{Holdings, Models, Plan, Policy};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::command::Command;
 use crate::domain::decide::{Refusal, decide};
@@ -103,8 +108,13 @@ pub struct Erasure {
     pub sample: SampleId,
     /// Each run that holds something of it.
     pub runs: Vec<ErasedRun>,
+    /// Runs that still tell what it is, because only another one was asked to forget it; forks for instance.
+    #[serde(default)]
+    pub others: Vec<RunId>,
     /// Whether it was done, or would be only.
     pub done: bool,
+    #[serde(skip)]
+    forgetting: BTreeSet<RunId>,
     #[serde(skip)]
     changes: BTreeMap<Position, Event>,
     #[serde(skip)]
@@ -147,16 +157,17 @@ impl Erasure {
         let mut erasure = Self {
             sample: sample.clone(),
             runs: Vec::new(),
+            others: Vec::new(),
             done: false,
+            forgetting: BTreeSet::new(),
             changes: BTreeMap::new(),
             appends: Vec::new(),
             files: BTreeSet::new(),
         };
         let mut is_known = false;
         for (run, _) in log.runs().await? {
-            if wish.run.is_some_and(|only| only != run) {
-                continue;
-            }
+            let is_asked = wish.run.is_none_or(|only| only == run);
+            let mut tells = false;
             let mut held = Held::new(run);
             let mut from = CycleNumber(1);
             loop {
@@ -164,11 +175,20 @@ impl Erasure {
                 let Some(last) = page.last() else { break };
                 from = last.cycle.cycle.next();
                 for recorded in &page {
-                    held.take(recorded, sample)?;
+                    if is_asked {
+                        held.take(recorded, sample)?;
+                    } else {
+                        tells |= recorded.event.without_labels_of(sample).is_some();
+                    }
                 }
             }
-            if !held.rewritten.is_empty() || held.knows(sample, artifacts) {
+            if !is_asked {
+                erasure.others.extend(tells.then_some(run));
+                continue;
+            }
+            if held.forgets || held.knows(sample, artifacts) {
                 is_known = true;
+                erasure.forgetting.extend(held.forgets.then_some(run));
                 erasure.add(held, artifacts, wish)?;
             }
         }
@@ -205,6 +225,7 @@ impl Erasure {
                 let sample = wish.sample.clone();
                 EraseError::Refused { run: id, sample, source }
             })?;
+        self.forgetting.insert(id);
         let (cycle, revision) = last;
         self.appends.push(Said {
             cycle: CycleId { run: id, cycle },
@@ -216,6 +237,12 @@ impl Erasure {
         self.changes.extend(changes);
         self.runs.push(ErasedRun { run: id, records, artifacts: gone });
         Ok(())
+    }
+
+    /// Each run that forgets the sample, or did before.
+    #[must_use]
+    pub const fn forgetting(&self) -> &BTreeSet<RunId> {
+        &self.forgetting
     }
 
     /// What each record that changes says from now on, by its position.
@@ -242,17 +269,18 @@ impl Erasure {
         Commit { appends: self.appends.iter().map(append).collect(), now: at, ..Commit::default() }
     }
 
-    /// Removes the files that tell of the sample and that no run needs for anything else, once the log is rewritten. Whoever is
-    /// interrupted before it asks for the same again.
+    /// Removes the files that tell of the sample and that no run needs for anything else, once the log is rewritten, and those
+    /// that no event names, if every run is over. Nobody else may have the state directory open. Whoever is interrupted
+    /// before it asks for the same again.
     ///
     /// # Errors
-    /// [`EraseError::Store`] if the log cannot be read or a file not be removed.
+    /// [`EraseError::Store`] if the log cannot be read or a file not be listed or removed.
     pub async fn remove_files(
         &mut self,
         log: &dyn Store,
         artifacts: &Artifacts,
     ) -> Result<(), EraseError> {
-        let mut needed = BTreeSet::new();
+        let mut runs = Vec::new();
         for (run, _) in log.runs().await? {
             let mut held = Holdings::new(run, log.payloads(run).await?);
             let mut from = CycleNumber(1);
@@ -262,10 +290,18 @@ impl Erasure {
                 from = last.cycle.cycle.next();
                 page.iter().for_each(|recorded| held.take(recorded));
             }
-            needed.extend(held.needed());
+            runs.push(held);
         }
-        for artifact in self.files.difference(&needed) {
-            artifacts.remove(artifact).map_err(not_removed)?;
+        let needed: BTreeSet<Digest> = runs.iter().flat_map(Holdings::needed).collect();
+        // An interrupted erasure leaves masks that no event names any more. Whatever one names is kept here.
+        let policy = Policy { cycles: u32::MAX, models: Models::All, runs: BTreeSet::new() };
+        let listed = artifacts.list().map_err(not_removed)?;
+        let orphans = Plan::new(&policy, &runs, &listed, &|_| false).orphans;
+        let orphans = orphans.into_iter().map(|orphan| orphan.artifact);
+        let files: BTreeSet<Digest> =
+            self.files.difference(&needed).copied().chain(orphans).collect();
+        for artifact in files {
+            artifacts.remove(&artifact).map_err(not_removed)?;
         }
         self.done = true;
         Ok(())
@@ -280,6 +316,8 @@ struct Held {
     changes: BTreeMap<Position, Event>,
     /// What may hold something of any sample.
     evidence: BTreeMap<Digest, ArtifactKind>,
+    /// Whether it tells what the sample is, or forgot it.
+    forgets: bool,
     /// What tells of samples that are or will be erased: payloads and masks, and what is removed. Nothing else may need it.
     files: BTreeSet<Digest>,
     last: (CycleNumber, Revision),
@@ -292,6 +330,7 @@ impl Held {
             rewritten: Vec::new(),
             changes: BTreeMap::new(),
             evidence: BTreeMap::new(),
+            forgets: false,
             files: BTreeSet::new(),
             last: (CycleNumber(1), Revision(0)),
         }
@@ -307,7 +346,10 @@ impl Held {
         }
         // What an earlier erasure was interrupted before.
         if let Event::SampleErased(erased) = &recorded.event {
-            self.files.extend(erased.rewritten.iter().map(|record| record.original));
+            // What a record held between two erasures is large, or no file.
+            let held = erased.rewritten.iter().flat_map(|record| [record.original, record.now]);
+            self.files.extend(held);
+            self.forgets |= erased.sample == *sample;
         } else if let Event::ArtifactsRemoved(removed) = &recorded.event {
             self.files.extend(removed.removed.iter().map(|gone| gone.artifact));
         }
@@ -322,6 +364,7 @@ impl Held {
             self.rewritten.push(RewrittenRecord { cycle, revision, original, now });
             self.files.extend(before.is_large().then_some(before.digest()));
             self.files.extend(recorded.event.artifacts());
+            self.forgets = true;
             self.changes.insert(recorded.position, event);
         }
         Ok(())

@@ -6,6 +6,10 @@
 //! before its last record was changed. That nothing was cut off after it, only a checkpoint kept elsewhere can show.
 //!
 //! What a fork inherited must be what the other run's log holds, where both are in the store.
+//!
+//! A record that was rewritten, because a sample in it is erased, keeps its hash, so the chain says nothing of what it holds
+//! now. It must be one that holds labels, hold none of the erased samples, and be named by the event that tells of it. What it
+//! says of other samples is what whoever erased wrote there; of that there is a note and no proof.
 
 mod inherited;
 mod named;
@@ -181,6 +185,8 @@ impl Pages<'_> {
 struct Rewritten {
     original: Digest,
     now: Digest,
+    /// Samples that it holds no labels of, and of which no event has said so yet.
+    untold: BTreeSet<SampleId>,
     /// What was trusted before it, and how many events that were.
     before: (Option<Trusted>, u64),
 }
@@ -276,13 +282,19 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Each record that holds another payload than it was hashed with must be one of which an event says so.
+    /// Of each record that holds another payload than it was hashed with an event must say so, and of each sample that is
+    /// erased in it. Those of a fork's past were perhaps erased in the other run.
     fn check_rewritten(&mut self) {
-        let untold = (self.rewritten.iter())
-            .find(|(place, record)| self.told.get(place) != Some(&record.now));
-        if let Some((place, Rewritten { original, now, before })) = untold {
+        let past = self.run.forked.as_ref().map_or(CycleNumber(0), |forked| forked.cycle);
+        let untold = self.rewritten.iter().find(|(place, record)| {
+            let of_samples = place.0 > past && !record.untold.is_empty();
+            of_samples || self.told.get(place) != Some(&record.now)
+        });
+        if let Some((place, Rewritten { original, now, untold, before })) = untold {
+            let of = untold.iter().map(|sample| format!(", without sample {sample}"));
             let what = format!(
-                "it was rewritten and holds {now} instead of {original}, and no event says so"
+                "it was rewritten and holds {now} instead of {original}{}, and no event says so",
+                of.collect::<String>()
             );
             (self.found.trusted, self.found.events) = *before;
             self.stop(Some(*place), what);
@@ -300,12 +312,18 @@ impl<'a> Reader<'a> {
     fn take_erasure(&mut self, erased: &SampleErased) -> Result<String, String> {
         for record in &erased.rewritten {
             let place = (record.cycle, record.revision);
-            let original = self.rewritten.get(&place).map(|record| record.original);
-            if original != Some(record.original) {
-                let (cycle, revision) = place;
+            let (cycle, revision) = place;
+            let found = self.rewritten.get_mut(&place);
+            let Some(found) = found.filter(|found| found.original == record.original) else {
                 return Err(format!(
                     "it says that {cycle}.{revision} was rewritten, whose payload was {}, and it was not",
                     record.original
+                ));
+            };
+            if !found.untold.remove(&erased.sample) {
+                return Err(format!(
+                    "it says that {cycle}.{revision} was rewritten for sample {}, and there is no erased label of it there",
+                    erased.sample
                 ));
             }
             self.told.insert(place, record.now);
@@ -313,7 +331,7 @@ impl<'a> Reader<'a> {
         let (sample, date, reason) = (&erased.sample, erased.at.date(), &erased.reason);
         let records = erased.rewritten.len();
         Ok(format!(
-            "sample {sample} was erased on {date}: {reason}; {records} records say no more what it is, and hold together by the digests of what they said"
+            "sample {sample} was erased on {date}: {reason}; {records} records say no more what it is, and hold together by the digests of what they said; for what else these say now, nothing vouches but who wrote it"
         ))
     }
 
@@ -378,7 +396,9 @@ impl<'a> Reader<'a> {
             // What was decoded can be encoded.
             let now = Payload::of(&recorded.event).map_or(Digest::ZERO, |now| now.digest());
             let before = (self.found.trusted, self.found.events);
-            self.rewritten.insert((cycle, revision), Rewritten { original, now, before });
+            let untold = recorded.event.erased_samples().into_iter().cloned().collect();
+            let rewritten = Rewritten { original, now, untold, before };
+            self.rewritten.insert((cycle, revision), rewritten);
         }
         let said = if let Event::ArtifactsRemoved(removed) = &recorded.event {
             Some(named.remove(removed, self.run.id, self.artifacts))
@@ -421,6 +441,10 @@ impl<'a> Reader<'a> {
             return Err(format!(
                 "it was recorded under the workflow {found}, the run's is {known}"
             ));
+        }
+        if recorded.original.is_some() && event.erased_samples().is_empty() {
+            let name = event.name();
+            return Err(format!("{name} was rewritten, and no label in it is erased"));
         }
         match event {
             Event::CycleStarted(started) => {

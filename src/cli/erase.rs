@@ -42,15 +42,16 @@ pub(super) async fn erase(
     let wish = Wish { sample: &sample, run, reason, at };
     let mut erasure = Erasure::of(&store, store.artifacts(), wish).await?;
     if confirmed {
-        if erasure.runs.is_empty() {
-            drop(store);
+        let store = if erasure.runs.is_empty() {
+            store
         } else {
             let commit = erasure.commit(at, "cli", &|| SystemClock.mint());
             let options = session::options();
             store.rewrite(&cli.state, options, erasure.changes(), commit).await?;
-        }
+            open(&cli.state).await?
+        };
+        // Whatever is removed is while the directory is held.
         remove_caches(&cli.state, &erasure)?;
-        let store = open(&cli.state).await?;
         // A handle of its own: with the store's, nothing may be about to be named.
         let artifacts = Artifacts::as_they_are(store.artifacts().root());
         erasure.remove_files(&store, &artifacts).await?;
@@ -73,8 +74,8 @@ async fn open(state: &Path) -> Result<SledStore, StoreError> {
     })?
 }
 
-/// Removes what is kept beside the record and can be made again: embeddings of every sample, and what trainings of these runs
-/// left.
+/// Removes what is kept beside the record and can be made again: embeddings of every sample, and what trainings of the runs
+/// left that forget this one or did before. Nobody else may have the state directory open.
 fn remove_caches(state: &Path, erasure: &Erasure) -> Result<(), CliError> {
     let gone = |error: std::io::Error| {
         let is_gone = error.kind() == std::io::ErrorKind::NotFound;
@@ -86,7 +87,7 @@ fn remove_caches(state: &Path, erasure: &Erasure) -> Result<(), CliError> {
         let path = entry.map_err(CliError::Io)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let of = |run: &RunId| name.starts_with(&run.to_string());
-        if erasure.runs.iter().any(|erased| of(&erased.run)) {
+        if erasure.forgetting().iter().any(of) {
             let removed = if path.is_dir() {
                 std::fs::remove_dir_all(&path)
             } else {
@@ -113,6 +114,11 @@ fn show(output: &Output, erasure: &Erasure) -> Result<(), CliError> {
             run.artifacts.len()
         );
         output.line(&output.style(Style::Bold, &text))?;
+    }
+    for run in &erasure.others {
+        output.line(&format!(
+            "run {run} still tells what it is: leave `--run` away and every run forgets it"
+        ))?;
     }
     output.line(NOT_OURS)?;
     if !erasure.done {

@@ -360,8 +360,8 @@ pub(super) struct Skimmed {
     pub(super) recorded: Timestamp,
     /// The artifact that holds its payload, if one does.
     pub(super) payload: Option<Digest>,
-    /// Whether it had another payload once.
-    pub(super) is_rewritten: bool,
+    /// The digest of its payload, if it had another one once.
+    pub(super) now: Option<Digest>,
 }
 
 /// Reads all of a record but its event. The bytes may be anything.
@@ -381,7 +381,10 @@ pub(super) fn skim_record(bytes: &[u8]) -> Result<Skimmed, CodecError> {
             Form::Inline(_) => None,
             Form::Artifact { digest, .. } => Some(digest),
         },
-        is_rewritten,
+        now: is_rewritten.then(|| match payload {
+            Form::Inline(bytes) => Digest::of(bytes),
+            Form::Artifact { digest, .. } => digest,
+        }),
     })
 }
 

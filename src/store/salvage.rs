@@ -72,22 +72,33 @@ fn record_at(bytes: &[u8]) -> Option<(&[u8], Skimmed)> {
     Some((record, skim_record(record).ok()?))
 }
 
+/// One form of each record: the rewritten one where there is one, because what was erased does not come back. Of several of
+/// them the one that holds the payload that it holds now, as `told` says of the record.
+pub(super) fn preferred<P>(
+    found: impl IntoIterator<Item = Found<P>>,
+    told: impl Fn(&Skimmed) -> Option<Digest>,
+) -> Vec<Found<P>> {
+    let mut found: Vec<Found<P>> = found.into_iter().collect();
+    found.sort_by_key(|Found { record, .. }| match record.now {
+        Some(now) if told(record) == Some(now) => 0,
+        Some(_) => 1,
+        None => 2,
+    });
+    let mut seen = BTreeSet::new();
+    found.retain(|found| seen.insert(found.record.hash));
+    found
+}
+
 /// Puts together what turned up, in any order, more than once perhaps. `usable` says whether a record's payload is there.
 pub(super) fn salvage<P: Copy>(
     found: impl IntoIterator<Item = Found<P>>,
     usable: impl Fn(&Skimmed) -> bool,
 ) -> Salvage<P> {
     let mut by_run: BTreeMap<RunId, Places<P>> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    // Of one record in both forms the rewritten one counts: what was erased does not come back.
-    let mut found: Vec<Found<P>> = found.into_iter().collect();
-    found.sort_by_key(|found| !found.record.is_rewritten);
-    for found in found {
-        if seen.insert(found.record.hash) {
-            let CycleId { run, cycle } = found.record.cycle;
-            let places = by_run.entry(run).or_default();
-            places.entry((cycle, found.record.revision)).or_default().push(found);
-        }
+    for found in preferred(found, |_| None) {
+        let CycleId { run, cycle } = found.record.cycle;
+        let places = by_run.entry(run).or_default();
+        places.entry((cycle, found.record.revision)).or_default().push(found);
     }
     let mut records: BTreeMap<Position, Found<P>> = BTreeMap::new();
     let mut chains: BTreeMap<RunId, (Vec<Found<P>>, u64)> = BTreeMap::new();
@@ -218,7 +229,7 @@ mod tests {
             hash: Digest::of(&[hash]),
             recorded: Timestamp(i64::from(hash)),
             payload: None,
-            is_rewritten: false,
+            now: None,
         }
     }
 
@@ -270,14 +281,20 @@ mod tests {
     }
 
     #[test]
-    fn of_a_record_in_both_forms_the_rewritten_one_counts() {
+    fn of_a_record_in_several_forms_the_one_rewritten_last_counts() {
         let original = record(1, 1, 0, 1, 1, 0);
-        let rewritten = Skimmed { is_rewritten: true, ..original };
-        for records in [[original, rewritten], [rewritten, original]] {
-            let found = records.map(|record| Found { record, place: () });
-            let kept = salvage(found, |_| true).records.into_values();
-            assert_eq!(kept.map(|found| found.record.is_rewritten).collect::<Vec<_>>(), [true]);
-        }
+        let now = |bytes| Some(Digest::of(bytes));
+        let (first, last) = (now(b"one erased"), now(b"two erased"));
+        let [first_form, last_form] = [first, last].map(|now| Skimmed { now, ..original });
+        let kept = |records: &[Skimmed]| {
+            let found = records.iter().map(|record| Found { record: *record, place: () });
+            let one = preferred(found, |_| last);
+            salvage(one, |_| true).records.into_values().map(|found| found.record.now).collect()
+        };
+        let kept = |records: &[Skimmed]| -> Vec<Option<Digest>> { kept(records) };
+        assert_eq!(kept(&[original, first_form]), [first]);
+        assert_eq!(kept(&[first_form, original, last_form]), [last]);
+        assert_eq!(kept(&[last_form, first_form, original]), [last]);
     }
 
     #[test]

@@ -12,11 +12,13 @@ use gleaner::domain::ids::{CycleNumber, RunId, SampleId};
 use gleaner::domain::label::Label;
 use gleaner::domain::time::Timestamp;
 use gleaner::faults::{Fault, Faults};
+use gleaner::selftest::copy_folder;
 use gleaner::store::codec::Payload;
+use gleaner::store::sled::repair::{Repair, repair};
 use gleaner::store::sled::{SledOptions, SledStore};
-use gleaner::store::{Commit, EventLog, NewEvent, Recorded, Store, StoreError};
+use gleaner::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -178,6 +180,16 @@ async fn what_a_sample_is_is_gone_from_the_disk_and_every_hash_is_as_before() {
     let again = ask(&folder, &["erase", &sample, "--reason", "again", "--yes"]);
     assert!(again.contains("nothing is kept"), "{again}");
 
+    // What a crash left that came before the caches went, whoever asks again removes.
+    let run = json(&folder, &["status"])["run"].as_str().unwrap().to_owned();
+    for left in ["state/cache/embeddings", "state/training"] {
+        std::fs::create_dir_all(folder.path(left)).unwrap();
+    }
+    folder.write("state/cache/embeddings/some", label(number).to_le_bytes());
+    folder.write(&format!("state/training/{run}-1.state"), label(number).to_le_bytes());
+    ask(&folder, &["erase", &sample, "--reason", "again", "--yes"]);
+    assert!(told_by(&folder, number).is_empty());
+
     // Another one, and the first stays erased.
     let sample = format!("s{other:02}");
     ask(&folder, &["erase", &sample, "--reason", "the next", "--yes"]);
@@ -208,6 +220,174 @@ async fn a_record_that_no_erasure_speaks_of_is_found() {
     let place = log.iter().position(|recorded| changes.contains_key(&recorded.position)).unwrap();
     assert_eq!(found.runs[0].trusted.unwrap().hash, log[place - 1].hash, "what is before it holds");
     assert!(store.commit(Commit::default()).await.is_ok(), "the store goes on");
+}
+
+/// What verification says after somebody changed an event, kept its hash, and said that it was for a sample.
+async fn forged(sample: &str, change: &dyn Fn(&mut Event) -> bool) -> Vec<String> {
+    let folder = prices();
+    let store = open(&folder);
+    let (run, log) = records(&store).await;
+    let changed = log.iter().find_map(|recorded| {
+        let mut event = recorded.event.clone();
+        change(&mut event).then_some((recorded, event))
+    });
+    let (recorded, event) = changed.unwrap();
+    let digest = |event: &Event| Payload::of(event).unwrap().digest();
+    let record = RewrittenRecord {
+        cycle: recorded.cycle.cycle,
+        revision: recorded.revision,
+        original: digest(&recorded.event),
+        now: digest(&event),
+    };
+    let (last, at) = (log.last().unwrap(), Timestamp(9));
+    let (sample, reason, rewritten) = (sample.into(), "forged".to_owned(), vec![record]);
+    let erased = Event::SampleErased(SampleErased { sample, reason, at, rewritten });
+    let appended = NewEvent { workflow: last.workflow, ..crate::samples::with(9, erased) };
+    let expected = last.revision.next();
+    let append = Append { cycle: last.cycle, expected, events: vec![appended] };
+    let commit = Commit { appends: vec![append], ..Commit::default() };
+    let changes = BTreeMap::from([(recorded.position, event)]);
+    let state = folder.path("state");
+    store.rewrite(&state, SledOptions::default(), &changes, commit).await.unwrap();
+    let store = open(&folder);
+    let found = verify(&store, store.artifacts(), Some(run)).await.unwrap();
+    found.runs[0].findings.iter().map(|finding| finding.what.clone()).collect()
+}
+
+#[tokio::test]
+async fn an_erasure_covers_no_other_change_of_a_record() {
+    let measured = |event: &mut Event| {
+        let Event::KpiChecked(checked) = event else { return false };
+        checked.value += 0.001;
+        true
+    };
+    let another_label = |event: &mut Event| {
+        let Event::Annotated(annotated) = event else { return false };
+        annotated.labels[0].annotator = "somebody".to_owned();
+        true
+    };
+    let another_sample = |event: &mut Event| {
+        let Event::Annotated(annotated) = event else { return false };
+        annotated.labels[0].label = Label::Erased(annotated.labels[0].label.task());
+        true
+    };
+    let forgeries: [(&dyn Fn(&mut Event) -> bool, &str); 3] = [
+        (&measured, "KpiChecked was rewritten, and no label in it is erased"),
+        (&another_label, "Annotated was rewritten, and no label in it is erased"),
+        (&another_sample, "was rewritten for sample nobody, and there is no erased label"),
+    ];
+    for (change, words) in forgeries {
+        let said = forged("nobody", change).await;
+        assert!(said.iter().any(|said| said.contains(words)), "{said:?} lacks {words}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_erased_after_a_repair_that_lost_events_leaves_a_log_that_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let store = open_in(&state);
+    let reason = "lost for good".to_owned();
+    let lost = crate::samples::with(8, Event::CycleCancelled(CycleCancelled { reason }));
+    let commit = crate::samples::appending(crate::samples::cycle(7, 1), 0, vec![lost]);
+    store.commit(commit).await.unwrap();
+    append_masks(&store, 1).await;
+    drop(store);
+    std::fs::remove_file(state.join("format")).unwrap();
+    spoil(&state, b"lost for good");
+    let Repair::Rebuilt(repaired) = repair(&state, None, SledOptions::default()).await.unwrap()
+    else {
+        panic!("it is damaged")
+    };
+    assert!(!repaired.lost.is_empty(), "{repaired:?}");
+    let mut erasure = rewritten(&state, "s00", Faults::none()).await.unwrap();
+    let store = open_in(&state);
+    let artifacts = Artifacts::as_they_are(state.join("artifacts"));
+    erasure.remove_files(&store, &artifacts).await.unwrap();
+    let found = verify(&store, store.artifacts(), None).await.unwrap();
+    assert!(found.is_sound(), "{found:?}");
+    assert!(store.commit(Commit::default()).await.is_ok(), "the store goes on");
+}
+
+/// Flips bits in the log wherever these bytes are.
+fn spoil(state: &Path, words: &[u8]) {
+    let path = state.join("log/db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let found = |bytes: &[u8], at: usize| bytes[at..].starts_with(words);
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| found(&bytes, *at)).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| bytes[at] ^= 0xFF);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupted_erasure_is_finished_by_asking_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    masks(state).await;
+    // Twice the process ends as soon as the log is rewritten.
+    for sample in ["s00", "s01"] {
+        rewritten(state, sample, Faults::none()).await.unwrap();
+    }
+    let store = open_in(state);
+    let artifacts = Artifacts::as_they_are(state.join("artifacts"));
+    assert_eq!(artifacts.list().unwrap().len(), 7);
+    let sample = SampleId::from("s01");
+    let wish = Wish { sample: &sample, run: None, reason: "again", at: Timestamp(9) };
+    let mut again = Erasure::of(&store, &artifacts, wish).await.unwrap();
+    assert!(again.runs.is_empty());
+    assert_eq!(again.forgetting(), &BTreeSet::from([crate::samples::run(1)]));
+    again.remove_files(&store, &artifacts).await.unwrap();
+    let left = artifacts.list().unwrap().len();
+    assert_eq!(left, 4, "the workflow, the pool, the shared mask, and the event as it is now");
+    assert!(verify(&store, store.artifacts(), None).await.unwrap().is_sound());
+}
+
+/// Erases a sample in a state directory, with the files.
+async fn erased(state: &Path, sample: &str) {
+    let mut erasure = rewritten(state, sample, Faults::none()).await.unwrap();
+    let artifacts = Artifacts::as_they_are(state.join("artifacts"));
+    erasure.remove_files(&open_in(state), &artifacts).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repair_brings_nothing_back_that_was_erased_here_or_in_the_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, copy) = (folder.path().join("state"), folder.path().join("copy"));
+    let (annotated, masks) = masks(&state).await;
+    for (changed, sample, count) in [(&state, "s00", 1), (&copy, "s01", 2)] {
+        copy_folder(&state, &copy).unwrap();
+        erased(changed, sample).await;
+        std::fs::remove_file(state.join("format")).unwrap();
+        let repaired = repair(&state, Some(&copy), SledOptions::default()).await.unwrap();
+        assert!(matches!(repaired, Repair::Rebuilt(_)), "{repaired:?}");
+        std::fs::remove_dir_all(&copy).unwrap();
+        let store = open_in(&state);
+        let found = verify(&store, store.artifacts(), None).await.unwrap();
+        assert!(found.is_sound(), "{found:?}");
+        let artifacts = store.artifacts();
+        assert_eq!(masks.map(|mask| artifacts.path(&mask).exists()), [false, true]);
+        assert!(!artifacts.path(&annotated).exists(), "the event as it was");
+        let (_, log) = records(&store).await;
+        let erased: BTreeSet<_> = log.iter().flat_map(|of| of.event.erased_samples()).collect();
+        assert_eq!(erased.len(), count);
+    }
+}
+
+#[tokio::test]
+async fn runs_that_were_not_asked_and_still_tell_of_the_sample_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    masks(state).await;
+    append_masks(&open_in(state), 2).await;
+    let [asked, other] = [1, 2].map(crate::samples::run);
+    let (store, sample) = (open_in(state), SampleId::from("s00"));
+    let mut wish = Wish { sample: &sample, run: Some(asked), reason: "asked", at: Timestamp(9) };
+    let erasure = Erasure::of(&store, store.artifacts(), wish).await.unwrap();
+    assert_eq!((erasure.runs[0].run, &erasure.others[..]), (asked, &[other][..]));
+    wish.run = None;
+    let erasure = Erasure::of(&store, store.artifacts(), wish).await.unwrap();
+    assert_eq!((erasure.runs.len(), &erasure.others[..]), (2, &[][..]));
 }
 
 /// An event of a run that labels 100 samples by masks: `a` by one of its own, the others by one that they share.
@@ -274,7 +454,11 @@ fn open_in(state: &Path) -> SledStore {
 
 /// A state directory with that run; answers the digests of the event with the labels and of the masks.
 async fn masks(state: &Path) -> (Digest, [Digest; 2]) {
-    let store = open_in(state);
+    append_masks(&open_in(state), 1).await
+}
+
+/// Appends that run under a number.
+async fn append_masks(store: &SledStore, run: u128) -> (Digest, [Digest; 2]) {
     let workflow = crate::support::workflow("digits.toml", &[]);
     let put = |bytes: &[u8]| store.artifacts().put(bytes).unwrap();
     put(&workflow.canonical_bytes());
@@ -286,7 +470,7 @@ async fn masks(state: &Path) -> (Digest, [Digest; 2]) {
         workflow: workflow.digest(),
         ..crate::samples::with(number, event)
     });
-    let append = crate::samples::append(crate::samples::cycle(1, 1), 0, events.collect());
+    let append = crate::samples::append(crate::samples::cycle(run, 1), 0, events.collect());
     store.commit(Commit { appends: vec![append], ..Commit::default() }).await.unwrap();
     (annotated.digest(), masks)
 }

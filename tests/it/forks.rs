@@ -4,6 +4,7 @@ use crate::engine::World;
 use crate::program::{Folder, Live, WRONG, stderr, told};
 use crate::support::{finish, sled, workflow, workflows};
 use crate::verify::{folder, verdict, written};
+use gleaner::audit::erase::{Erasure, Wish};
 use gleaner::audit::futures::Futures;
 use gleaner::audit::replay::Difference;
 use gleaner::control::{Request, Response, handle};
@@ -11,6 +12,7 @@ use gleaner::domain::definition::Definition;
 use gleaner::domain::digest::Digest;
 use gleaner::domain::event::{Event, Forked};
 use gleaner::domain::ids::{CycleId, CycleNumber, Revision, RunId};
+use gleaner::domain::time::Timestamp;
 use gleaner::engine::status::{RunState, RunStatus};
 use gleaner::engine::{Engine, EngineError};
 use gleaner::store::sled::{SledOptions, SledStore};
@@ -265,6 +267,39 @@ async fn a_forged_past_is_found() {
         forked.past[0].until = CycleNumber(1);
     });
     assert!(said(state.path(), &one, &theirs).await.is_err());
+}
+
+#[tokio::test]
+async fn a_forged_past_is_found_beside_labels_that_were_erased_in_the_other_run() {
+    let state = folder();
+    let (run, theirs, mut ours) = {
+        let engine = engine(state.path());
+        let run = parent(&engine).await;
+        let fork = engine.fork(run, CycleNumber(2), definition()).await.unwrap();
+        (run, log(&engine, run).await, log(&engine, fork).await)
+    };
+    for is_forged in [false, true] {
+        let labels = ours.iter_mut().find_map(|recorded| match &mut recorded.event {
+            Event::Annotated(annotated) => Some(&mut annotated.labels),
+            _ => None,
+        });
+        let labels = labels.unwrap();
+        if is_forged {
+            labels[1].annotator = "somebody".to_owned();
+        }
+        let sample = labels[0].sample.clone();
+        assert_eq!(said(state.path(), &ours, &theirs).await.is_err(), is_forged);
+        let store = SledStore::open(state.path(), SledOptions::default()).unwrap();
+        let (reason, at) = ("asked", Timestamp(9));
+        let wish = Wish { sample: &sample, run: Some(run), reason, at };
+        let erasure = Erasure::of(&store, store.artifacts(), wish).await.unwrap();
+        let commit = erasure.commit(at, "cli", &|| uuid::Uuid::from_u128(9));
+        let options = SledOptions::default();
+        store.rewrite(state.path(), options, erasure.changes(), commit).await.unwrap();
+        let said = verdict(state.path()).await.err().unwrap_or_default();
+        assert_eq!(said.contains("Annotated is not what run"), is_forged, "{said}");
+        assert_eq!(said.is_empty(), !is_forged, "{said}");
+    }
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use super::Finding;
 use crate::domain::event::{Event, Forked};
-use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId};
+use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId, SampleId};
 use crate::store::{EventLog, Recorded, StoreError};
+use std::collections::BTreeSet;
 
 /// Compares cycle by cycle; `None` where all is alike, or where the other run is not in the store.
 ///
@@ -56,9 +57,7 @@ fn differing(theirs: &[Recorded], ours: &[Recorded], parent: RunId, last: bool) 
     let mut theirs = theirs.iter().filter(inherited);
     for our in ours.iter().filter(inherited) {
         let what = match theirs.next() {
-            Some(their) if their.event == our.event => continue,
-            // What a sample is may be erased here and not there.
-            Some(their) if their.original.is_some() || our.original.is_some() => continue,
+            Some(their) if are_alike(their, our) => continue,
             Some(their) => format!(
                 "{} is not what run {parent}, from which it is inherited, has at {}:{}",
                 our.event.name(),
@@ -78,6 +77,20 @@ fn differing(theirs: &[Recorded], ours: &[Recorded], parent: RunId, last: bool) 
         their.revision
     );
     Some(Finding { cycle: Some(cycle), revision: None, what })
+}
+
+/// Whether two events say the same. What a sample is may be erased here and not there, in a record that was rewritten then; it is
+/// compared by nobody, and the rest is.
+fn are_alike(their: &Recorded, our: &Recorded) -> bool {
+    let rewritten = [their, our].into_iter().filter(|record| record.original.is_some());
+    let erased: BTreeSet<&SampleId> =
+        rewritten.flat_map(|record| record.event.erased_samples()).collect();
+    let without = |event: &Event| {
+        erased
+            .iter()
+            .fold(event.clone(), |event, sample| event.without_labels_of(sample).unwrap_or(event))
+    };
+    their.event == our.event || without(&their.event) == without(&our.event)
 }
 
 /// Whether it may happen while a run waits for anything, or has ended.

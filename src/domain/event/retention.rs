@@ -6,6 +6,7 @@ use crate::domain::ids::{CycleNumber, Revision, SampleId};
 use crate::domain::label::Label;
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Artifacts that events of this run name are removed, as somebody's policy says. Recorded before a file goes: what the log
 /// names and is not there was either removed so, or is missing.
@@ -108,5 +109,24 @@ impl Event {
             }
         }
         erased.then_some(event)
+    }
+
+    /// The samples of which the event says that their labels are erased, and nowhere what they are.
+    #[must_use]
+    pub fn erased_samples(&self) -> BTreeSet<&SampleId> {
+        let labels: Vec<(&SampleId, Label)> = if let Self::Annotated(annotated) = self {
+            annotated.labels.iter().map(|said| (&said.sample, said.label)).collect()
+        } else if let Self::Voted(voted) = self {
+            voted.votes.iter().map(|vote| (&vote.sample, vote.label)).collect()
+        } else if let Self::Relabelled(relabelled) = self {
+            let both = relabelled.labels.iter().map(|label| (label, [label.before, label.after]));
+            both.flat_map(|(label, both)| both.map(|of| (&label.sample, of))).collect()
+        } else {
+            return BTreeSet::new();
+        };
+        let (erased, known): (Vec<_>, Vec<_>) =
+            labels.into_iter().partition(|(_, label)| label.is_erased());
+        let known: BTreeSet<&SampleId> = known.into_iter().map(|(sample, _)| sample).collect();
+        erased.into_iter().map(|(sample, _)| sample).filter(|of| !known.contains(of)).collect()
     }
 }

@@ -10,14 +10,14 @@ use super::{SledOptions, SledStore};
 use crate::artifacts::{Artifacts, sync_directory};
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
-use crate::domain::ids::{CycleNumber, Position, RunId};
+use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
 use crate::store::codec;
 pub use crate::store::salvage::SavedRun;
-use crate::store::salvage::{Found, RECORD_MAX, Salvage, carve, gaps, salvage};
+use crate::store::salvage::{Found, RECORD_MAX, Salvage, carve, gaps, preferred, salvage};
 use crate::store::writes::Writes;
-use crate::store::{EventLog, StoreError};
+use crate::store::{EventLog, Recorded, StoreError};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -150,6 +150,18 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
     let disk = Disk::open(state_dir, None, options)?;
     let mut sources = Sources { copy, kept: 0, restored: 0 };
     sources.keep_intact(state, disk.artifacts()).map_err(failed("keep the artifacts"))?;
+    let copied = copy.map(|copy| Artifacts::as_they_are(copy.join("artifacts")));
+    let told = told(&found, |found| {
+        let bytes = bytes_of(found, &files).ok()?;
+        let missing = || codec::CodecError::Malformed("its payload is nowhere".to_owned());
+        let held = |digest: &Digest| {
+            let places = [Some(disk.artifacts()), copied.as_ref()];
+            places.into_iter().flatten().find_map(|of| of.get(digest).ok()).ok_or_else(missing)
+        };
+        codec::decode_record(&bytes, held).ok()
+    });
+    let found = preferred(found, |record| told.get(&(record.cycle, record.revision)).copied());
+    // Only of the form that counts: another one may hold what was erased.
     for record in &found {
         if let Some(digest) = record.record.payload {
             let _nowhere =
@@ -166,15 +178,11 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
     let mut wanted: BTreeMap<RunId, Wanted> = BTreeMap::new();
     let mut writes = Writes::default();
     let mut open_gaps = lost.iter().peekable();
-    for (position, Found { record, place: (file, place) }) in &records {
+    for (position, found) in &records {
         while let Some((first, last)) = open_gaps.next_if(|(first, _)| first < position) {
             writes.gap(*first, *last).map_err(unencodable)?;
         }
-        let bytes = files
-            .get(*file)
-            .ok_or_else(|| io::Error::other("a file that was there is gone"))
-            .and_then(|file| read_at(file, *place))
-            .map_err(failed("read the damaged log"))?;
+        let bytes = bytes_of(found, &files).map_err(failed("read the damaged log"))?;
         let recorded = codec::decode_record(&bytes, |digest| {
             disk.artifacts()
                 .get(digest)
@@ -183,7 +191,7 @@ fn build(state: &Path, copy: Option<&Path>, options: &SledOptions) -> Result<Rep
         if let Ok(recorded) = recorded {
             wanted.entry(recorded.cycle.run).or_default().take(&recorded.event);
         }
-        writes.record(record.cycle, record.hash, &bytes);
+        writes.record(found.record.cycle, found.record.hash, &bytes);
         if writes.bytes() > STEP_BYTES {
             disk.write(std::mem::take(&mut writes))?;
         }
@@ -304,6 +312,37 @@ fn bring(root: &Path, digest: &Digest, to: &Artifacts) -> io::Result<bool> {
 
 /// A record within a file: where it begins, and its length.
 type Place = (u64, usize);
+
+/// What the last erasure of each run says of the digest that a record's payload has now. Only asked where records turned up that
+/// were rewritten more than once; nothing is told otherwise.
+fn told(
+    found: &[Found<(usize, Place)>],
+    read: impl Fn(&Found<(usize, Place)>) -> Option<Recorded>,
+) -> BTreeMap<(CycleId, Revision), Digest> {
+    let mut forms: HashMap<Digest, Digest> = HashMap::new();
+    let mut rewritten = found.iter().filter_map(|of| Some((of.record.hash, of.record.now?)));
+    if !rewritten.any(|(hash, now)| *forms.entry(hash).or_insert(now) != now) {
+        return BTreeMap::new();
+    }
+    let mut told: BTreeMap<(CycleId, Revision), (Position, Digest)> = BTreeMap::new();
+    for recorded in found.iter().filter(|of| of.record.now.is_none()).filter_map(read) {
+        let (run, position) = (recorded.cycle.run, recorded.position);
+        let Event::SampleErased(erased) = recorded.event else { continue };
+        for record in erased.rewritten {
+            let place = (CycleId { run, cycle: record.cycle }, record.revision);
+            let last = told.entry(place).or_insert((position, record.now));
+            *last = (position, record.now).max(*last);
+        }
+    }
+    told.into_iter().map(|(place, (_, now))| (place, now)).collect()
+}
+
+/// A record that was found in one of the files.
+fn bytes_of(found: &Found<(usize, Place)>, files: &[PathBuf]) -> io::Result<Vec<u8>> {
+    let (file, place) = found.place;
+    let file = files.get(file).ok_or_else(|| io::Error::other("a file that was there is gone"))?;
+    read_at(file, place)
+}
 
 fn read_at(file: &Path, (at, length): Place) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];

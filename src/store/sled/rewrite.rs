@@ -32,7 +32,7 @@ impl SledStore {
     /// The store is closed by it, whatever comes of it. Needs as much room again as the log takes.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the log does not read, [`StoreError::Conflict`] or [`StoreError::Closed`] if the commit does
+    /// [`StoreError::Damaged`] if the log does not read, as it is or as it was written anew, [`StoreError::Conflict`] or [`StoreError::Closed`] if the commit does
     /// not fit, [`StoreError::Backend`] if the new log cannot be written or put in place, for example because the file system
     /// cannot exchange folders in one step. The old log is there then.
     pub async fn rewrite(
@@ -45,15 +45,25 @@ impl SledStore {
         let Self { writer, disk, .. } = self;
         drop(writer);
         let new = disk.rewriting();
-        let dir = StateDir::open(&new, &options.holder, &options.faults)?;
-        let copy = Disk::open(dir, Some(disk.artifacts().clone()), &options)?;
+        let artifacts = disk.artifacts().clone();
+        let opened = |dir| Disk::open(dir, Some(artifacts.clone()), &options);
+        let copy = opened(StateDir::open(&new, &options.holder, &options.faults)?)?;
         copy_changed(&disk, &copy, changes)?;
-        let copy = Self::of(copy)?;
-        copy.commit(commit).await?;
+        // What is written counts on from the record before it; only reading finds the positions that a repair left out.
+        let copy = Self::of(opened(copy.close()?)?)?;
+        let appended = copy.commit(commit).await?.events.len();
         let Self { writer, disk: written, .. } = copy;
         drop(writer);
+        // All of the new log is read and checked before the old one goes.
+        let written = opened(alone(written)?.close()?)?;
+        let end = Position(disk.published().position().0.saturating_add(appended as u64));
+        let found = written.published().position();
+        if found != end {
+            let what = format!("the log written anew ends at position {found} instead of {end}");
+            return Err(StoreError::Damaged { what });
+        }
         // Whoever opens the state directory waits until the new log is in place.
-        let (lock, new_dir) = (alone(disk)?.close()?, alone(written)?.close()?);
+        let (lock, new_dir) = (alone(disk)?.close()?, written.close()?);
         let exchange = || {
             renameat_with(CWD, new_dir.log(), CWD, lock.log(), RenameFlags::EXCHANGE)?;
             sync_directory(state)?;
