@@ -145,7 +145,8 @@ async fn hold(
         // The next page is read while this one is looked at.
         let (next, taken) = tokio::join!(pages.next(), this.take_page(log, read, &mut named));
         taken?;
-        if is_over && let Some(ended) = reader.take() {
+        if is_over && let Some(mut ended) = reader.take() {
+            ended.check_rewritten(); // where it ended early, what tells of them may lie beyond
             found.push(ended.found);
             reader =
                 next.as_ref().map(|(run, _)| Reader::new(*run, artifacts, ended.pool, in_store));
@@ -270,12 +271,12 @@ impl<'a> Reader<'a> {
         }
         if let Some(forked) = &self.run.forked {
             let (cycle, held) = (forked.cycle, self.run.cycle);
-            self.found.findings.extend(inherited::compare(log, self.run.id, forked).await?);
             if held < cycle {
                 self.stop(None, format!("it inherits {cycle} cycles, and has {held}"));
+            } else {
+                self.found.findings.extend(inherited::compare(log, self.run.id, forked).await?);
             }
         }
-        self.check_rewritten();
         if self.in_store {
             self.check_current();
         }
@@ -460,9 +461,13 @@ impl<'a> Reader<'a> {
                 }
                 self.check_labels("starts with", started.labelled_set)?;
                 if self.pool.as_ref().is_none_or(|(pool, _)| *pool != started.pool) {
+                    // One that is missing is a finding of its own.
                     let bytes = self.artifacts.get(&started.pool).ok();
-                    let listing = bytes.and_then(|bytes| Listing::read(&bytes));
-                    self.pool = Some((started.pool, listing));
+                    let listing = bytes.as_deref().map(Listing::read);
+                    if listing == Some(None) {
+                        return Err(format!("its pool {} is no manifest", started.pool));
+                    }
+                    self.pool = Some((started.pool, listing.flatten()));
                 }
             }
             Event::BatchSelected(batch) => {
