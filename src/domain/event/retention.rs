@@ -8,8 +8,9 @@ use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Artifacts that events of this run name are removed, as somebody's policy says. Recorded before a file goes: what the log
-/// names and is not there was either removed so, or is missing.
+/// Artifacts that events of this run name are removed, as somebody's policy says. Recorded before a file goes, and by a fork
+/// of what is gone already: what the log names and is not there was either removed so, or is missing. What an event names once
+/// more after that is needed again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactsRemoved {
     /// Each of them; never empty.
