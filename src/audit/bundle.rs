@@ -119,10 +119,7 @@ pub enum BundleError {
 
 impl From<ZipError> for BundleError {
     fn from(error: ZipError) -> Self {
-        match error {
-            ZipError::Io(error) => Self::Io(error),
-            other => Self::Malformed { what: other.to_string() },
-        }
+        if let ZipError::Io(error) = error { Self::Io(error) } else { malformed(error) }
     }
 }
 

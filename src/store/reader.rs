@@ -3,11 +3,11 @@
 //! Shared by every backend that keeps keys and values; where these come from is the [`Source`]'s business.
 
 use super::codec::{self, CodecError};
+use super::excerpt::RawLog;
 use super::index::Stretch;
 use super::ledger::{Source, damaged};
 use super::writes::{Place, records};
 use super::{Recorded, StoreError, keys};
-use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
 use rayon::prelude::*;
 
@@ -111,7 +111,7 @@ fn read_chunk(
     Ok(read)
 }
 
-/// The records of a stretch as they are stored, unverified, each with the artifact that holds its payload, if one does.
+/// Appends the records of a stretch as they are stored, unverified.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] names the first record that is missing or no record.
@@ -119,28 +119,27 @@ pub(super) fn read_raw(
     source: &dyn Source,
     cycle: CycleId,
     stretch: &Stretch,
-) -> Result<Vec<(Vec<u8>, Option<Digest>)>, StoreError> {
-    let mut read = Vec::with_capacity(stretch.places.len());
+    log: &mut RawLog,
+) -> Result<(), StoreError> {
+    let mut next = stretch.first;
     for places in stretch.places.chunk_by(|a, b| a.chunk == b.chunk) {
-        let at = |read: usize| Revision(stretch.first.0.saturating_add(read as u64));
         let missing = |at| StoreError::Damaged { what: format!("{} is missing", name(cycle, at)) };
         let Some(number) = places.first().map(|place| place.chunk) else { continue };
-        let chunk = source.get(&keys::chunk(number))?.ok_or_else(|| missing(at(read.len())))?;
+        let chunk = source.get(&keys::chunk(number))?.ok_or_else(|| missing(next))?;
         let mut wanted = places.iter().map(|place| place.slot).peekable();
         for (slot, bytes) in (0..).zip(records(&chunk)) {
             if wanted.next_if_eq(&slot).is_some() {
-                let revision = at(read.len());
-                let unreadable = |error| damaged(&name(cycle, revision))(error);
+                let unreadable = |error| damaged(&name(cycle, next))(error);
                 let bytes = bytes.map_err(unreadable)?;
-                let payload = codec::skim_record(bytes).map_err(unreadable)?.payload;
-                read.push((bytes.to_vec(), payload));
+                log.push(bytes, codec::skim_record(bytes).map_err(unreadable)?.payload);
+                next = next.next();
             }
         }
         if wanted.next().is_some() {
-            return Err(missing(at(read.len())));
+            return Err(missing(next));
         }
     }
-    Ok(read)
+    Ok(())
 }
 
 fn misfit(cycle: CycleId, revision: Revision, what: &str) -> StoreError {

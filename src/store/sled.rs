@@ -121,9 +121,7 @@ impl SledStore {
             while let Some(stretch) =
                 disk.published().stretch(cycle, Revision::default(), usize::MAX)
             {
-                for (record, payload) in reader::read_raw(&*disk, cycle, &stretch)? {
-                    log.push(&record, payload);
-                }
+                reader::read_raw(&*disk, cycle, &stretch, &mut log)?;
                 cycle.cycle = cycle.cycle.next();
             }
             Ok(log)
