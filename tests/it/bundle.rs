@@ -140,9 +140,9 @@ fn the_end_of_a_log_that_was_left_out_is_missed_by_what_was_signed() {
         let mut cut = ZipWriter::new(File::create(folder.path("cut")).unwrap());
         for index in 0..whole.len() {
             let mut entry = whole.by_index(index).unwrap();
-            let mut bytes = Vec::new();
+            let (of, mut bytes) = (entry.name().unwrap().into_owned(), Vec::new());
             entry.read_to_end(&mut bytes).unwrap();
-            if entry.name() == "log" {
+            if of == "log" {
                 let mut starts = vec![0];
                 while starts.last() < Some(&bytes.len()) {
                     let start = *starts.last().unwrap();
@@ -150,7 +150,7 @@ fn the_end_of_a_log_that_was_left_out_is_missed_by_what_was_signed() {
                     starts.push(start + 4 + u32::from_le_bytes(length) as usize);
                 }
                 bytes.truncate(starts[starts.len() - 3]);
-            } else if entry.name() == "bundle.json" {
+            } else if of == "bundle.json" {
                 let mut about: About = serde_json::from_slice(&bytes).unwrap();
                 about.places.last_mut().unwrap().1 -= 2;
                 let known: Vec<_> = about.places.iter().map(|&(from, to)| from..to).collect();
@@ -159,7 +159,7 @@ fn the_end_of_a_log_that_was_left_out_is_missed_by_what_was_signed() {
                 bytes = serde_json::to_vec(&about).unwrap();
             }
             let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-            cut.start_file(entry.name().unwrap(), stored).unwrap();
+            cut.start_file(of, stored).unwrap();
             cut.write_all(&bytes).unwrap();
         }
         cut.finish().unwrap();

@@ -271,7 +271,8 @@ async fn an_erasure_covers_no_other_change_of_a_record() {
         annotated.labels[0].label = Label::Erased(annotated.labels[0].label.task());
         true
     };
-    let forgeries: [(&dyn Fn(&mut Event) -> bool, &str); 3] = [
+    type Forgery<'a> = (&'a dyn Fn(&mut Event) -> bool, &'a str);
+    let forgeries: [Forgery<'_>; 3] = [
         (&measured, "KpiChecked was rewritten, and no label in it is erased"),
         (&another_label, "Annotated was rewritten, and no label in it is erased"),
         (&another_sample, "was rewritten for sample nobody, and there is no erased label"),

@@ -123,20 +123,20 @@ fn a_link_stays_one_and_what_is_no_file_is_written_to() {
         folder.write("led", "of yesterday");
         symlink("led", folder.path(link)).unwrap();
         ask(&folder, arguments);
-        assert!(std::fs::symlink_metadata(folder.path(link)).unwrap().is_symlink());
-        let led = std::fs::read_to_string(folder.path("led")).unwrap();
+        assert!(fs::symlink_metadata(folder.path(link)).unwrap().is_symlink());
+        let led = fs::read_to_string(folder.path("led")).unwrap();
         assert!(led.len() > 100 && !led.contains("yesterday"), "{led}");
-        std::fs::remove_file(folder.path("led")).unwrap();
+        fs::remove_file(folder.path("led")).unwrap();
         ask(&folder, arguments);
-        assert_eq!(std::fs::read_to_string(folder.path("led")).unwrap(), led, "led to nothing");
+        assert_eq!(fs::read_to_string(folder.path("led")).unwrap(), led, "led to nothing");
     }
 
     let pipe = folder.path("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     // Open for both, nobody waits for the other.
-    let mut end = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let mut end = fs::File::options().read(true).write(true).open(&pipe).unwrap();
     ask(&folder, &["export", "labels", "--format", "csv", "-o", "pipe"]);
-    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
     let mut bytes = [0; 7];
     end.read_exact(&mut bytes).unwrap();
     assert_eq!(&bytes, b"sample,");

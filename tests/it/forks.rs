@@ -307,7 +307,7 @@ async fn a_pool_that_grew_is_taken_as_the_run_would_have_and_another_one_is_refu
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("line.csv");
     let rows = |numbers: std::ops::Range<u32>| -> String {
-        let label = |number: u32| if number % 2 == 0 { "even" } else { "odd" };
+        let label = |number: u32| if number.is_multiple_of(2) { "even" } else { "odd" };
         numbers.map(|number| format!("a{number},{}.5,{}\n", number % 7, label(number))).collect()
     };
     std::fs::write(&path, format!("id,x,label\n{}", rows(0..60))).unwrap();
