@@ -271,10 +271,9 @@ impl<'a> Reader<'a> {
         }
         if let Some(forked) = &self.run.forked {
             let (cycle, held) = (forked.cycle, self.run.cycle);
+            self.found.findings.extend(inherited::compare(log, self.run.id, forked).await?);
             if held < cycle {
                 self.stop(None, format!("it inherits {cycle} cycles, and has {held}"));
-            } else {
-                self.found.findings.extend(inherited::compare(log, self.run.id, forked).await?);
             }
         }
         if self.in_store {
@@ -465,7 +464,12 @@ impl<'a> Reader<'a> {
                     let bytes = self.artifacts.get(&started.pool).ok();
                     let listing = bytes.as_deref().map(Listing::read);
                     if listing == Some(None) {
-                        return Err(format!("its pool {} is no manifest", started.pool));
+                        let what = format!(
+                            "its pool {} is no manifest that can be read: picks are not held against it",
+                            started.pool
+                        );
+                        let (cycle, revision) = (Some(cycle), Some(recorded.revision));
+                        self.found.notes.push(Finding { cycle, revision, what });
                     }
                     self.pool = Some((started.pool, listing.flatten()));
                 }
