@@ -1,6 +1,7 @@
 //! A sample is forgotten on request, and the record still holds together.
 
 use crate::program::{Folder, Live, WRONG, stderr, told};
+use crate::verify::files;
 use gleaner::artifacts::Artifacts;
 use gleaner::audit::erase::{Erasure, Wish};
 use gleaner::audit::tree;
@@ -69,23 +70,6 @@ fn prices() -> Folder {
 /// The label of the sample of that number.
 fn label(number: u32) -> f64 {
     SECRET + f64::from(number)
-}
-
-/// Every file below a folder with its bytes.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![folder.to_path_buf()];
-    while let Some(next) = open.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                found.insert(path.clone(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
 }
 
 /// In which files of the state directory the label of a sample is, as an event or an array holds it.
