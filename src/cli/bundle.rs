@@ -10,8 +10,6 @@ use crate::audit::bundle::{self, BundleError, BundleVerification, Contents};
 use crate::audit::key::{VerifierKey, file};
 use crate::audit::tree;
 use crate::audit::verify::Verification;
-use crate::control::ControlError;
-use crate::store::EventLog as _;
 use crate::store::excerpt::Excerpt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,10 +40,7 @@ pub(super) async fn bundle(
         return Err(CliError::Refused(why));
     }
     let Copied { store, .. } = &copy(cli)?;
-    let run = match wanted.run {
-        Some(run) => find(store, run).await?,
-        None => store.runs().await?.last().map(|(run, _)| *run).ok_or(ControlError::NoRuns)?,
-    };
+    let run = find(store, wanted.run).await?;
     let records = tree::records(store).await?;
     let log = store.excerpt(run).await?;
     let hashes = Excerpt::read(run, &log.bytes, store.artifacts()).hashes();

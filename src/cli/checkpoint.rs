@@ -12,7 +12,6 @@ use crate::audit::note::Note;
 use crate::audit::proof::{Claim, Proof};
 use crate::audit::replay::Point;
 use crate::audit::tree;
-use crate::control::ControlError;
 use crate::domain::digest::Digest;
 use crate::domain::ids::CycleId;
 use crate::store::EventLog;
@@ -153,10 +152,7 @@ async fn included(
     event: Option<Point>,
     file: &Path,
 ) -> Result<Proof, CliError> {
-    let run = match run {
-        Some(run) => find(store, run).await?,
-        None => store.runs().await?.last().map(|(run, _)| *run).ok_or(ControlError::NoRuns)?,
-    };
+    let run = find(store, run).await?;
     let place = event.and_then(|Point { cycle, revision }| Some((cycle, revision?)));
     let (cycle, revision) = place.ok_or_else(|| {
         CliError::Refused("a proof is of one event: name it as CYCLE:REVISION".to_owned())

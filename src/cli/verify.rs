@@ -34,7 +34,7 @@ pub(super) async fn verify(
     let found = match copy(cli) {
         Ok(Copied { store, .. }) => {
             let run = match run {
-                Some(run) => Some(find(&store, run).await?),
+                Some(run) => Some(find(&store, Some(run)).await?),
                 None => None,
             };
             verify_store(&store, store.artifacts(), run).await?
@@ -68,11 +68,15 @@ pub(super) fn copy(cli: &Cli) -> Result<Copied, CliError> {
     Ok(Copied { store, _lock: lock, _scratch: scratch })
 }
 
-pub(super) async fn find(store: &SledStore, text: &str) -> Result<RunId, CliError> {
+/// The run that `text` names by the beginning or the end of its id; without a text the newest.
+pub(super) async fn find(store: &SledStore, text: Option<&str>) -> Result<RunId, CliError> {
+    let mut runs = store.runs().await?.into_iter().map(|(run, _)| run);
+    let Some(text) = text else {
+        return runs.next_back().ok_or_else(|| ControlError::NoRuns.into());
+    };
     if text.is_empty() {
         return Err(ControlError::UnknownRun { text: text.to_owned() }.into());
     }
-    let runs = store.runs().await?.into_iter().map(|(run, _)| run);
     Ok(named(runs.collect(), text)?)
 }
 
