@@ -20,7 +20,7 @@ use gleaner::domain::ids::CycleNumber;
 use gleaner::selftest::{self, CAMPAIGN, Say};
 use gleaner::store::codec::{Payload, QueuedJob, encode_job, encode_record};
 use gleaner::store::sled::{SledOptions, SledStore};
-use gleaner::store::{EventLog, JobQueue};
+use gleaner::store::{EventLog, JobQueue, read_run};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -464,7 +464,7 @@ async fn live(copy: &TempDir) -> (Live, f64) {
     let opening = began.elapsed().as_secs_f64() * 1000.0;
     let (mut live, mut artifacts) = (Live::default(), BTreeMap::new());
     for (run, _) in store.runs().await.unwrap() {
-        for mut recorded in store.read_cycles(run, CycleNumber(1), usize::MAX).await.unwrap() {
+        for mut recorded in read_run(&store, run).await.unwrap() {
             let payload = Payload::of(&recorded.event).unwrap();
             let record = encode_record(&mut recorded, &payload, payload.is_large()).unwrap();
             live.log += record.len() as u64;

@@ -177,6 +177,12 @@ fn list(runs: &[RunId]) -> String {
 /// # Errors
 /// [`ControlError`] says what is wrong with the name.
 pub async fn find_run(engine: &Engine, text: Option<&str>) -> Result<RunId, ControlError> {
+    // A whole id names one run, however many there are.
+    if let Some(Ok(run)) = text.map(str::parse)
+        && engine.holds(run).await?
+    {
+        return Ok(run);
+    }
     let runs = engine.runs().await?;
     let Some(text) = text else {
         return runs.last().copied().ok_or(ControlError::NoRuns);

@@ -8,6 +8,7 @@
 //! | how are things identified? | [`ids`], [`digest`] |
 //! | what can happen? | [`event`] |
 //! | what does a log add up to, and which event may follow which? | [`state`] |
+//! | do two logs mean the same? | [`meaning`] |
 //! | what may be done now, and what follows? | [`decide`], [`command`] |
 //! | what is a unit of work, when is it tried again? | [`job`] |
 //! | when is a target met? | [`kpi`] |
@@ -34,6 +35,7 @@ pub mod kpi;
 pub mod label;
 pub mod labelled_set;
 pub mod matrix;
+pub mod meaning;
 pub mod metric;
 pub mod nearest;
 pub mod npy;

@@ -45,6 +45,7 @@ pub mod status;
 mod unfinished;
 
 use crate::artifacts::Artifacts;
+use crate::blocking::blocking;
 use crate::data_selector::{Memory, Strategy};
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
@@ -321,6 +322,15 @@ impl Engine {
         Ok(self.inner.store.runs().await?.into_iter().map(|(run, _)| run).collect())
     }
 
+    /// Whether there is such a run.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store cannot be read.
+    pub async fn holds(&self, run: RunId) -> Result<bool, EngineError> {
+        let first = CycleId { run, cycle: CycleNumber(1) };
+        Ok(self.inner.store.head(first).await?.is_some())
+    }
+
     /// The state of a run, folded from its logs.
     ///
     /// # Errors
@@ -411,20 +421,6 @@ impl Engine {
     pub async fn back_up(&self, to: &Path) -> Result<(), EngineError> {
         let _alone = self.housekeeping().await;
         Ok(self.inner.store.back_up(to).await?)
-    }
-
-    /// The whole logs of a run's cycles from `from` on, as [`crate::store::EventLog::read_cycles`] reads them: at least `limit`
-    /// events, unless the run has fewer; empty past its end.
-    ///
-    /// # Errors
-    /// [`EngineError::Store`] if the log cannot be read or does not verify.
-    pub async fn cycles(
-        &self,
-        run: RunId,
-        from: CycleNumber,
-        limit: usize,
-    ) -> Result<Vec<Recorded>, EngineError> {
-        Ok(self.inner.store.read_cycles(run, from, limit).await?)
     }
 
     /// The newest cycle with a log of a run.
@@ -666,20 +662,6 @@ fn load_pool(
     let first = artifacts.get(&first).map_err(no_manifest)?;
     let known = artifacts.get(&known).map_err(no_manifest)?;
     pool.grown(&first, &known, starting).map_err(StepError::permanent)
-}
-
-/// Runs `work` where it may block.
-async fn blocking<T: Send + 'static, E: Send + 'static>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(join) => match join.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is shutting down cancels blocking work, and then nobody polls this.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }
 
 /// The content of a mutex whose users leave it consistent at every step.

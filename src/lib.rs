@@ -51,6 +51,7 @@
 //! | what is promised about storage, and the backends | [`store`], [`artifacts`] |
 //! | how programs outside of it are run and ended | [`program`] |
 //! | what a failing disk does to each durable step | [`faults`] |
+//! | where work that blocks is done | `blocking` |
 //! | the loop itself, leases, the six steps | [`engine`] |
 //! | samples | [`pool`] |
 //! | running ONNX models, finding libonnxruntime | [`inference`] |
@@ -72,6 +73,7 @@
 pub mod annotation;
 pub mod artifacts;
 pub mod audit;
+mod blocking;
 pub mod chart;
 pub mod cli;
 pub mod control;

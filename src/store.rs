@@ -32,10 +32,14 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What every method of a store returns. Dropping it does not take back what was asked for.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What is done with the next event of a run; false ends the walk.
+pub type Visit = Box<dyn FnMut(Recorded) -> bool + Send>;
 
 /// An event to append.
 #[derive(Debug, Clone, PartialEq)]
@@ -185,13 +189,12 @@ pub trait EventLog: Send + Sync {
     /// [`StoreError::Damaged`] names the first record that does not fit.
     fn read(&self, cycle: CycleId, from: Revision, limit: usize) -> Answer<'_, Vec<Recorded>>;
 
-    /// The whole logs of a run's cycles from `from` on, cycle by cycle, until at least `limit` events are there or the run's
-    /// logs are over; empty past the end. Go on with the cycle after the last event's. Verified as in [`EventLog::read`].
+    /// Hands the events of a run to `visit`, from the cycle `from` on, in order, until it answers false or the run's logs are
+    /// over. Verified as in [`EventLog::read`]. `visit` is called where it may block. [`fold`] is the comfortable form.
     ///
     /// # Errors
-    /// As [`EventLog::read`].
-    fn read_cycles(&self, run: RunId, from: CycleNumber, limit: usize)
-    -> Answer<'_, Vec<Recorded>>;
+    /// As [`EventLog::read`], after every event of the cycles before the damaged one was handed over.
+    fn walk(&self, run: RunId, from: CycleNumber, visit: Visit) -> Answer<'_, ()>;
 
     /// The end of a cycle's log; `None` if it holds nothing.
     ///
@@ -204,6 +207,60 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// [`StoreError::Poisoned`] after a failed write.
     fn runs(&self) -> Answer<'_, Vec<(RunId, CycleNumber)>>;
+}
+
+/// Folds the events of a run into `state`, in order, until `take` answers false or the run's logs are over.
+///
+/// # Errors
+/// Whatever `take` fails with, and those of [`EventLog::walk`].
+pub async fn fold<S: Send + 'static, E: From<StoreError> + Send + 'static>(
+    log: &dyn EventLog,
+    run: RunId,
+    state: S,
+    mut take: impl FnMut(&mut S, Recorded) -> Result<bool, E> + Send + 'static,
+) -> Result<S, E> {
+    let ((state, failed), walked) =
+        fold_to_damage(log, run, (state, None), move |(state, failed), recorded| {
+            take(state, recorded).unwrap_or_else(|error| {
+                *failed = Some(error);
+                false
+            })
+        })
+        .await;
+    walked?;
+    failed.map_or(Ok(state), Err)
+}
+
+/// As [`fold`], for what must be known of a damaged log too: answers what had been folded until then.
+///
+/// # Panics
+/// If the log keeps what it was given to visit events with beyond its answer; none of this crate does.
+pub async fn fold_to_damage<S: Send + 'static>(
+    log: &dyn EventLog,
+    run: RunId,
+    state: S,
+    mut take: impl FnMut(&mut S, Recorded) -> bool + Send + 'static,
+) -> (S, Result<(), StoreError>) {
+    let shared = Arc::new(Mutex::new(state));
+    let taking = Arc::clone(&shared);
+    let visit =
+        move |recorded| take(&mut taking.lock().unwrap_or_else(PoisonError::into_inner), recorded);
+    let walked = log.walk(run, CycleNumber(1), Box::new(visit)).await;
+    #[expect(clippy::expect_used, reason = "whoever walked has ended and dropped its share")]
+    let state = Arc::into_inner(shared).expect("the walk is over");
+    (state.into_inner().unwrap_or_else(PoisonError::into_inner), walked)
+}
+
+/// Every event of a run, in order. Only for logs that are known to be short.
+///
+/// # Errors
+/// As [`EventLog::walk`].
+pub async fn read_run(log: &dyn EventLog, run: RunId) -> Result<Vec<Recorded>, StoreError> {
+    fold(log, run, Vec::new(), |records, recorded| {
+        records.push(recorded);
+        Ok(true)
+    })
+    .await
 }
 
 /// Jobs, leased and listed.

@@ -25,9 +25,9 @@ use super::verify::{Verification, verify_apart};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
-use crate::domain::ids::{CycleNumber, RunId};
+use crate::domain::ids::RunId;
 use crate::store::excerpt::{Excerpt, RawLog};
-use crate::store::{EventLog as _, StoreError};
+use crate::store::{StoreError, fold};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,8 +42,6 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 /// The format that is written now.
 const FORMAT: u32 = 1;
-/// How many records are read at a time.
-const PAGE: usize = 4_096;
 /// No checkpoint is longer.
 const NOTE_MAX: u64 = 1024 * 1024;
 
@@ -229,26 +227,22 @@ impl Named {
 
     async fn by(log: &Excerpt, run: RunId, payloads: Vec<Digest>) -> Result<Self, StoreError> {
         let artifacts = payloads.into_iter().map(|payload| (payload, true)).collect();
-        let mut named = Self { artifacts, records: BTreeSet::new(), removed: BTreeSet::new() };
-        let mut from = CycleNumber(1);
-        loop {
-            let page = log.read_cycles(run, from, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(named) };
-            from = last.cycle.cycle.next();
-            for recorded in &page {
-                named.records.insert(recorded.hash);
-                for digest in recorded.event.artifacts() {
-                    named.artifacts.entry(digest).or_insert(false);
-                }
-                if let Event::RunStarted(started) = &recorded.event {
-                    named.artifacts.insert(started.workflow, true);
-                } else if let Event::CycleStarted(started) = &recorded.event {
-                    named.artifacts.insert(started.pool, true);
-                } else if let Event::ArtifactsRemoved(removed) = &recorded.event {
-                    named.removed.extend(removed.removed.iter().map(|gone| gone.artifact));
-                }
+        let named = Self { artifacts, records: BTreeSet::new(), removed: BTreeSet::new() };
+        fold(log, run, named, |named, recorded| {
+            named.records.insert(recorded.hash);
+            for digest in recorded.event.artifacts() {
+                named.artifacts.entry(digest).or_insert(false);
             }
-        }
+            if let Event::RunStarted(started) = &recorded.event {
+                named.artifacts.insert(started.workflow, true);
+            } else if let Event::CycleStarted(started) = &recorded.event {
+                named.artifacts.insert(started.pool, true);
+            } else if let Event::ArtifactsRemoved(removed) = &recorded.event {
+                named.removed.extend(removed.removed.iter().map(|gone| gone.artifact));
+            }
+            Ok(true)
+        })
+        .await
     }
 }
 

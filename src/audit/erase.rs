@@ -32,12 +32,9 @@ use crate::domain::state::{IllegalEvent, Run};
 use crate::domain::time::Timestamp;
 use crate::pool::Listing;
 use crate::store::codec::{CodecError, Payload};
-use crate::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError};
+use crate::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError, fold};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How many records are read at a time.
-const PAGE: usize = 4_096;
 
 /// Why nothing is erased.
 #[derive(Debug, thiserror::Error)]
@@ -167,25 +164,19 @@ impl Erasure {
         let mut is_known = false;
         for (run, _) in log.runs().await? {
             let is_asked = wish.run.is_none_or(|only| only == run);
-            let mut tells = false;
-            let mut held = Held::new(run);
-            let mut from = CycleNumber(1);
-            loop {
-                let page = log.read_cycles(run, from, PAGE).await?;
-                let Some(last) = page.last() else { break };
-                from = last.cycle.cycle.next();
-                for recorded in &page {
-                    if is_asked {
-                        held.take(recorded, sample)?;
-                    } else {
-                        tells |= recorded.event.without_labels_of(sample).is_some();
-                    }
-                }
-            }
+            let sample_of = sample.clone();
             if !is_asked {
-                erasure.others.extend(tells.then_some(run));
+                let tells = fold(log, run, false, move |tells, recorded| {
+                    *tells = recorded.event.without_labels_of(&sample_of).is_some();
+                    Ok::<_, StoreError>(!*tells)
+                });
+                erasure.others.extend(tells.await?.then_some(run));
                 continue;
             }
+            let held = fold(log, run, Held::new(run), move |held, recorded| {
+                held.take(&recorded, &sample_of).map(|()| true)
+            })
+            .await?;
             if held.forgets || held.knows(sample, artifacts) {
                 is_known = true;
                 erasure.forgetting.extend(held.forgets.then_some(run));
@@ -282,15 +273,12 @@ impl Erasure {
     ) -> Result<(), EraseError> {
         let mut runs = Vec::new();
         for (run, _) in log.runs().await? {
-            let mut held = Holdings::new(run, log.payloads(run).await?);
-            let mut from = CycleNumber(1);
-            loop {
-                let page = log.read_cycles(run, from, PAGE).await?;
-                let Some(last) = page.last() else { break };
-                from = last.cycle.cycle.next();
-                page.iter().for_each(|recorded| held.take(recorded));
-            }
-            runs.push(held);
+            let held = Holdings::new(run, log.payloads(run).await?);
+            let held = fold(log, run, held, |held, recorded| {
+                held.take(&recorded);
+                Ok::<_, StoreError>(true)
+            });
+            runs.push(held.await?);
         }
         let needed: BTreeSet<Digest> = runs.iter().flat_map(Holdings::needed).collect();
         // An interrupted erasure leaves masks that no event names any more. Whatever one names is kept here.

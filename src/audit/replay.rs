@@ -6,9 +6,10 @@
 use super::futures::{Futures, Tally};
 use crate::domain::definition::AnswersSpec;
 use crate::domain::digest::Digest;
-use crate::domain::event::{Arm, Event, KpiChecked, KpiStage, SemanticDigest, labelled_set_digest};
+use crate::domain::event::{Arm, Event, KpiChecked, KpiStage, labelled_set_digest};
 use crate::domain::ids::{CycleNumber, Revision, RunId, SampleId};
 use crate::domain::label::Label;
+use crate::domain::meaning::SemanticDigest;
 use crate::domain::state::{CycleSummary, IllegalEvent, Run};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

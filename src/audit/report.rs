@@ -19,10 +19,11 @@ use super::verify::Verification;
 use crate::domain::definition::Definition;
 use crate::domain::event::{
     Annotated, Arm, BatchSelected, ClassesMeasured, Event, ModelSelected, ModelsCompared, Pick,
-    SemanticDigest, Trained,
+    Trained,
 };
 use crate::domain::ids::{CycleNumber, RunId, SampleId};
 use crate::domain::label::{ClassSet, Label};
+use crate::domain::meaning::SemanticDigest;
 use crate::domain::state::{IllegalEvent, Phase, Run};
 use crate::domain::task::Task;
 use crate::domain::time::Timestamp;

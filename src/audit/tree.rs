@@ -2,11 +2,8 @@
 
 use super::merkle::{Frontier, Leaf, ProofError, TreeHead};
 use crate::domain::digest::Digest;
-use crate::domain::ids::{CycleNumber, Position};
-use crate::store::{EventLog, StoreError};
-
-/// How many records are read at a time.
-const PAGE: usize = 4_096;
+use crate::domain::ids::Position;
+use crate::store::{EventLog, StoreError, fold};
 
 /// The hashes of all records of a store, by position. 32 bytes of memory each, 72 while they are read.
 ///
@@ -15,13 +12,11 @@ const PAGE: usize = 4_096;
 pub async fn records(log: &dyn EventLog) -> Result<Vec<Digest>, StoreError> {
     let mut records: Vec<(Position, Digest)> = Vec::new();
     for (run, _) in log.runs().await? {
-        let mut from = CycleNumber(1);
-        loop {
-            let page = log.read_cycles(run, from, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            from = last.cycle.cycle.next();
-            records.extend(page.iter().map(|recorded| (recorded.position, recorded.hash)));
-        }
+        records = fold(log, run, records, |records, recorded| {
+            records.push((recorded.position, recorded.hash));
+            Ok::<_, StoreError>(true)
+        })
+        .await?;
     }
     records.sort_unstable_by_key(|(position, _)| *position);
     Ok(records.into_iter().map(|(_, hash)| hash).collect())

@@ -2,13 +2,8 @@
 
 use super::{ControlError, find_run};
 use crate::audit::replay::{Point, Replay};
-use crate::domain::ids::CycleNumber;
-use crate::domain::state::IllegalEvent;
 use crate::engine::{Engine, EngineError};
-use crate::store::Recorded;
-
-/// How many events are read at a time.
-const PAGE: usize = 4_096;
+use crate::store::fold_to_damage;
 
 /// The run that `run` names, without a name the newest, as it was at `to`, without a point as it is.
 pub(super) async fn replayed(
@@ -18,22 +13,28 @@ pub(super) async fn replayed(
 ) -> Result<Replay, ControlError> {
     let run = find_run(engine, run).await?;
     let to: Option<Point> = to.map(str::parse).transpose().map_err(ControlError::BadPoint)?;
-    let mut replay = Replay::new(run);
-    let mut end = None;
-    // Up to a point, cycle by cycle: what is behind it may be damaged.
-    let limit = if to.is_some() { 1 } else { PAGE };
-    let mut page = engine.cycles(run, CycleNumber(1), limit).await?;
-    while let Some(last) = page.last() {
-        let cycle = last.cycle.cycle;
-        end = Some(Point { cycle, revision: Some(last.revision) });
-        // The next page is read while this one is folded.
-        let next = engine.cycles(run, cycle.next(), limit);
-        let (next, folded) = tokio::join!(next, async { fold(&mut replay, &page, to) });
-        folded.map_err(|source| EngineError::IllegalLog { run, source })?;
-        if to.is_some_and(|to| cycle >= to.cycle) {
-            break;
-        }
-        page = next?;
+    let folded = (Replay::new(run), None);
+    let (((replay, end), illegal), read) = fold_to_damage(
+        engine.event_log(),
+        run,
+        (folded, None),
+        move |((replay, end), illegal), recorded| {
+            let (cycle, revision) = (recorded.cycle.cycle, recorded.revision);
+            *end = Some(Point { cycle, revision: Some(revision) });
+            if to.is_some_and(|to| !to.reaches(cycle, revision)) {
+                return false;
+            }
+            *illegal = replay.take(cycle, revision, &recorded.event).err();
+            illegal.is_none()
+        },
+    )
+    .await;
+    if let Some(source) = illegal {
+        return Err(EngineError::IllegalLog { run, source }.into());
+    }
+    let is_there = to.zip(end).is_some_and(|(to, end)| is_reached(to, end));
+    if !is_there {
+        read.map_err(EngineError::from)?; // damage behind the point is none of its business
     }
     match (to, end) {
         (Some(to), Some(end)) if !is_reached(to, end) => {
@@ -41,16 +42,6 @@ pub(super) async fn replayed(
         }
         (_, _) => Ok(replay),
     }
-}
-
-/// Takes a page in, up to a point.
-fn fold(replay: &mut Replay, page: &[Recorded], to: Option<Point>) -> Result<(), IllegalEvent> {
-    let reached = |recorded: &&Recorded| {
-        to.is_none_or(|to| to.reaches(recorded.cycle.cycle, recorded.revision))
-    };
-    page.iter().take_while(reached).try_for_each(|recorded| {
-        replay.take(recorded.cycle.cycle, recorded.revision, &recorded.event)
-    })
 }
 
 /// Whether a log that ends there has the point.

@@ -566,31 +566,3 @@ pub fn labelled_set_digest<'a>(labels: impl IntoIterator<Item = (&'a SampleId, L
     set.extend(labels);
     set.digest()
 }
-
-/// Folds the meaning of a run's events into one digest, so that two runs can be compared by one line.
-#[derive(Debug, Clone)]
-pub struct SemanticDigest(Digest);
-
-impl Default for SemanticDigest {
-    fn default() -> Self {
-        Self(Digest::ZERO)
-    }
-}
-
-impl SemanticDigest {
-    /// Takes in the next event of a run; see [`Event::semantic`] for what counts.
-    pub fn add(&mut self, cycle: CycleNumber, event: &Event) {
-        if let Some(event) = event.semantic() {
-            // Plain enums, strings and finite numbers: serialising them has no way to fail.
-            let json = serde_json::to_vec(&event).unwrap_or_default();
-            let cycle = cycle.0.to_be_bytes();
-            self.0 = Digest::of_parts([self.0.as_bytes().as_slice(), cycle.as_slice(), &json]);
-        }
-    }
-
-    /// The digest of all that was added.
-    #[must_use]
-    pub const fn finish(&self) -> Digest {
-        self.0
-    }
-}

@@ -6,7 +6,8 @@
 
 use super::live_run::LiveRun;
 use super::notice::Notice;
-use super::{Engine, EngineError, blocking, feasible, load_pool, lock};
+use super::{Engine, EngineError, feasible, load_pool, lock};
+use crate::blocking::blocking;
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
 use crate::domain::definition::{Definition, PoolSpec};
@@ -15,13 +16,10 @@ use crate::domain::event::{ArtifactsRemoved, Decided, Event, Forked, RunStarted}
 use crate::domain::ids::{CycleId, CycleNumber, EventId, RunId};
 use crate::domain::state::Run;
 use crate::domain::time::Timestamp;
-use crate::store::{Commit, NewEvent, Recorded};
+use crate::store::{Commit, NewEvent, Recorded, StoreError, fold};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// How many records are read at a time.
-const PAGE: usize = 1000;
 
 /// Ends the policy of what was no longer kept when the fork began.
 const BEFORE: &str = "; removed before the fork";
@@ -165,23 +163,22 @@ impl Engine {
     /// What a fork of a run inherits after cycle `at`, which has ended.
     async fn past(&self, parent: &LiveRun, at: CycleNumber) -> Result<Past, EngineError> {
         let run = &parent.run;
-        let (mut past, mut removed): (Vec<Recorded>, Vec<ArtifactsRemoved>) = Default::default();
+        let past: (Vec<Recorded>, Vec<ArtifactsRemoved>) = Default::default();
         // What is no longer kept is told where the log ended then.
         let until = if run.removed.is_empty() { at } else { run.cycle.max(at) };
-        let mut from = CycleNumber(1);
-        while from <= until {
-            let page = self.inner.store.read_cycles(run.id, from, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            from = last.cycle.cycle.next();
-            for recorded in page {
-                if let Event::ArtifactsRemoved(gone) = &recorded.event {
-                    removed.push(gone.clone());
-                }
-                if recorded.cycle.cycle <= at {
-                    past.push(recorded);
-                }
+        let past = fold(&*self.inner.store, run.id, past, move |(past, removed), recorded| {
+            let cycle = recorded.cycle.cycle;
+            if let Event::ArtifactsRemoved(gone) = &recorded.event
+                && cycle <= until
+            {
+                removed.push(gone.clone());
             }
-        }
+            if cycle <= at {
+                past.push(recorded);
+            }
+            Ok::<_, StoreError>(cycle <= until)
+        });
+        let (mut past, mut removed) = past.await?;
         let ends = |recorded: &Recorded| {
             recorded.cycle.cycle == at && matches!(recorded.event, Event::CycleEnded(_))
         };

@@ -6,16 +6,14 @@ use crate::artifacts::Artifacts;
 use crate::domain::decide::Decision;
 use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
-use crate::domain::event::{Event, SemanticDigest};
+use crate::domain::event::Event;
 use crate::domain::ids::{CycleId, CycleNumber, Revision, RunId};
 use crate::domain::job::{Job, JobStatus};
+use crate::domain::meaning::SemanticDigest;
 use crate::domain::state::{Phase, Run};
-use crate::store::{Append, NewEvent, Recorded, Store};
+use crate::store::{Append, NewEvent, Recorded, Store, fold};
 use std::path::Path;
 use std::sync::Arc;
-
-/// How many records are read at a time; bounds the memory that loading a long log takes.
-const PAGE: usize = 1000;
 
 /// A run with the end of its log.
 #[derive(Debug, Clone)]
@@ -75,21 +73,16 @@ impl LiveRun {
         artifacts: &Artifacts,
         id: RunId,
     ) -> Result<Self, EngineError> {
-        let mut live: Option<Self> = None;
-        let mut from = CycleNumber(1);
-        loop {
-            let page = store.read_cycles(id, from, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            from = last.cycle.cycle.next();
-            for recorded in &page {
-                if live.is_none() {
-                    live = Some(Self::from_first(artifacts, id, recorded)?);
-                }
-                if let Some(live) = &mut live {
-                    live.fold(recorded)?;
-                }
-            }
-        }
+        let artifacts = artifacts.clone();
+        let live = fold(store, id, None, move |live: &mut Option<Self>, recorded| {
+            let live = match live {
+                Some(live) => live,
+                none => none.insert(Self::from_first(&artifacts, id, &recorded)?),
+            };
+            live.fold(&recorded)?;
+            Ok::<_, EngineError>(true)
+        })
+        .await?;
         live.ok_or(EngineError::UnknownRun { run: id.to_string() })
     }
 

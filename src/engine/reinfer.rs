@@ -5,7 +5,8 @@
 use super::candidates::Candidates;
 use super::reactor::{Step, StepError};
 use super::reactors::pick;
-use super::{Engine, EngineError, blocking, load_pool};
+use super::{Engine, EngineError, load_pool};
+use crate::blocking::blocking;
 use crate::data_selector::{Evidence, EvidenceError};
 use crate::domain::definition::{Definition, ProviderChoice};
 use crate::domain::digest::Digest;
@@ -14,11 +15,9 @@ use crate::domain::ids::{CycleId, CycleNumber, JobId, RunId};
 use crate::domain::job::{Job, JobKind, JobStatus};
 use crate::domain::state::Run;
 use crate::domain::time::Timestamp;
+use crate::store::fold;
 use std::path::Path;
 use std::sync::Arc;
-
-/// How many records are read at a time.
-const PAGE: usize = 1000;
 
 /// A batch as it was picked, and as it is picked now.
 #[derive(Debug)]
@@ -77,7 +76,7 @@ impl Engine {
     ) -> Result<Reinferred, ReinferError> {
         let lacks = |what: String| ReinferError::Lacks { run, cycle, what };
         let before = self.before_batch(run, cycle).await?;
-        let Some(Before { state, head, workflow, then }) = before else {
+        let Before { state, head, workflow, then: Some(then) } = before else {
             return Err(lacks("has no batch yet".to_owned()));
         };
         let Some(kept) = then.scores else {
@@ -133,34 +132,25 @@ impl Engine {
     }
 
     /// The run as it was when the batch of `cycle` was due, and that batch.
-    async fn before_batch(
-        &self,
-        id: RunId,
-        cycle: CycleNumber,
-    ) -> Result<Option<Before>, EngineError> {
-        let mut state = Run::new(id);
-        let (mut head, mut workflow) = (Digest::ZERO, Digest::ZERO);
-        let mut from = CycleNumber(1);
-        loop {
-            let page = self.inner.store.read_cycles(id, from, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(None) };
-            from = last.cycle.cycle.next();
-            for recorded in page {
-                if let Event::CycleStarted(started) = &recorded.event {
-                    workflow = started.workflow;
-                }
-                if let Event::BatchSelected(then) = recorded.event {
-                    if recorded.cycle.cycle == cycle {
-                        return Ok(Some(Before { state, head, workflow, then }));
-                    }
-                    state.apply(&Event::BatchSelected(then))
-                } else {
-                    state.apply(&recorded.event)
-                }
-                .map_err(|source| EngineError::IllegalLog { run: id, source })?;
-                head = recorded.hash;
+    async fn before_batch(&self, id: RunId, cycle: CycleNumber) -> Result<Before, EngineError> {
+        let before =
+            Before { state: Run::new(id), head: Digest::ZERO, workflow: Digest::ZERO, then: None };
+        fold(&*self.inner.store, id, before, move |before, recorded| {
+            if let Event::CycleStarted(started) = &recorded.event {
+                before.workflow = started.workflow;
             }
-        }
+            if let Event::BatchSelected(then) = &recorded.event
+                && recorded.cycle.cycle == cycle
+            {
+                before.then = Some(then.clone());
+                return Ok(false);
+            }
+            before.head = recorded.hash;
+            let applied = before.state.apply(&recorded.event);
+            applied.map_err(|source| EngineError::IllegalLog { run: id, source })?;
+            Ok(true)
+        })
+        .await
     }
 }
 
@@ -168,7 +158,8 @@ struct Before {
     state: Run,
     head: Digest,
     workflow: Digest,
-    then: BatchSelected,
+    /// `None` where there is none.
+    then: Option<BatchSelected>,
 }
 
 /// A job that no queue knows: what a step must be for.

@@ -9,12 +9,9 @@ use crate::domain::ids::{
 use crate::domain::job::JobStatus;
 use crate::engine::Engine;
 use crate::engine::status::RunState;
-use crate::store::{Recorded, Store};
+use crate::store::{Recorded, Store, fold_to_damage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// Read this many events at a time.
-const PAGE: usize = 1000;
 
 /// More events than this cannot be under way when a child dies: each lane waits for its answer.
 const LANES: usize = 6;
@@ -183,21 +180,17 @@ async fn read(
 ) -> Result<(), SelftestError> {
     let mut positions: BTreeSet<Position> = BTreeSet::new();
     for (run, _) in store.runs().await? {
-        let mut from = CycleNumber(1);
-        loop {
-            let page = match store.read_cycles(run, from, PAGE).await {
-                Ok(page) => page,
-                Err(error) => {
-                    violations.add(format!("run {run} cannot be read: {error}"));
-                    break;
-                }
-            };
-            let Some(last) = page.last() else { break };
-            from = last.cycle.cycle.next();
-            for recorded in page {
-                positions.insert(recorded.position);
-                found.insert((recorded.cycle, recorded.revision), recorded);
-            }
+        let (records, walked) = fold_to_damage(store, run, Vec::new(), |records, recorded| {
+            records.push(recorded);
+            true
+        })
+        .await;
+        if let Err(error) = walked {
+            violations.add(format!("run {run} cannot be read: {error}"));
+        }
+        for recorded in records {
+            positions.insert(recorded.position);
+            found.insert((recorded.cycle, recorded.revision), recorded);
         }
     }
     let last = positions.last().map_or(0, |position| position.0);

@@ -2,13 +2,10 @@
 
 use super::{Say, SelftestError, workload};
 use crate::domain::event::Event;
-use crate::domain::ids::{CycleNumber, RunId};
+use crate::domain::ids::RunId;
 use crate::faults::Faults;
-use crate::store::{EventLog, JobQueue};
+use crate::store::{EventLog, JobQueue, read_run};
 use std::path::Path;
-
-/// Read this many events at a time.
-const PAGE: usize = 1000;
 
 /// Says every event and every job of a state directory.
 ///
@@ -18,23 +15,17 @@ pub async fn inspect(state: &Path, say: Say) -> Result<(), SelftestError> {
     let store = workload::open(state, &Faults::none())?;
     let mut campaigns: Vec<RunId> = Vec::new();
     for (run, _) in store.runs().await? {
-        let mut from = CycleNumber(1);
-        loop {
-            let page = store.read_cycles(run, from, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            from = last.cycle.cycle.next();
-            for recorded in &page {
-                for digest in recorded.event.artifacts() {
-                    store
-                        .artifacts()
-                        .get(&digest)
-                        .map_err(|error| SelftestError::Harness(error.to_string()))?;
-                }
-                if matches!(recorded.event, Event::RunStarted(_)) {
-                    campaigns.push(run);
-                }
-                say(&workload::event_line(recorded));
+        for recorded in read_run(&store, run).await? {
+            for digest in recorded.event.artifacts() {
+                store
+                    .artifacts()
+                    .get(&digest)
+                    .map_err(|error| SelftestError::Harness(error.to_string()))?;
             }
+            if matches!(recorded.event, Event::RunStarted(_)) {
+                campaigns.push(run);
+            }
+            say(&workload::event_line(&recorded));
         }
     }
     for job in store.jobs().await? {

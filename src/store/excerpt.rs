@@ -3,7 +3,7 @@
 
 use super::codec::{self, CodecError};
 use super::writes::records;
-use super::{Answer, EventLog, Head, Recorded, StoreError};
+use super::{Answer, EventLog, Head, Recorded, StoreError, Visit};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
@@ -131,21 +131,19 @@ impl EventLog for Excerpt {
         })
     }
 
-    fn read_cycles(
-        &self,
-        run: RunId,
-        from: CycleNumber,
-        limit: usize,
-    ) -> Answer<'_, Vec<Recorded>> {
+    fn walk(&self, run: RunId, from: CycleNumber, mut visit: Visit) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.damaged()?;
-            let mut found = Vec::new();
             let mut cycle = CycleId { run, cycle: from };
-            while found.len() < limit && !self.cycle(cycle).is_empty() {
-                found.extend_from_slice(self.cycle(cycle));
+            loop {
+                if self.damage.as_ref().is_some_and(|(at, ..)| *at <= cycle) {
+                    return self.damaged();
+                }
+                let records = self.cycle(cycle);
+                if records.is_empty() || !records.iter().cloned().all(&mut visit) {
+                    return Ok(());
+                }
                 cycle.cycle = cycle.cycle.next();
             }
-            Ok(found)
         })
     }
 

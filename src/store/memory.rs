@@ -4,11 +4,11 @@
 //! Everything is gone when the last handle is dropped.
 
 use super::index::Index;
-use super::ledger::{Ledger, Prepared, Source, Visit, check_request};
+use super::ledger::{Ledger, Prepared, Source, Visit as VisitValues, check_request};
 use super::writes::{Finished, Write, Writes};
 use super::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
-    reader,
+    Visit, reader,
 };
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Epoch, FencingToken, JobId, Revision, RunId};
@@ -86,16 +86,18 @@ impl EventLog for MemoryStore {
         })
     }
 
-    fn read_cycles(
-        &self,
-        run: RunId,
-        from: CycleNumber,
-        limit: usize,
-    ) -> Answer<'_, Vec<Recorded>> {
+    fn walk(&self, run: RunId, from: CycleNumber, visit: Visit) -> Answer<'_, ()> {
         Box::pin(async move {
-            let inner = self.inner();
-            let whole = |cycle| inner.index.stretch(cycle, Revision::default(), usize::MAX);
-            reader::read_cycles(&inner.tree, whole, run, from, limit)
+            let mut records = Vec::new();
+            let walked = {
+                let inner = self.inner();
+                let whole = |cycle| inner.index.stretch(cycle, Revision::default(), usize::MAX);
+                reader::walk(&inner.tree, whole, run, from, &mut |recorded| {
+                    records.push(recorded);
+                    true
+                })
+            };
+            if records.into_iter().all(visit) { walked } else { Ok(()) }
         })
     }
 
@@ -183,7 +185,7 @@ impl Source for Tree {
         Ok(self.0.get(key).cloned())
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    fn scan(&self, prefix: &[u8], visit: &mut VisitValues<'_>) -> Result<(), StoreError> {
         self.0
             .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))

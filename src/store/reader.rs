@@ -17,6 +17,9 @@ const CHUNKS_PER_THREAD: usize = 16;
 /// How many cycles one thread reads at least; each has a chunk or more.
 const CYCLES_PER_THREAD: usize = 4;
 
+/// How many records are read ahead: few enough to lie in the cache of a core.
+const AHEAD: usize = 128;
+
 /// The records of a stretch from revision `from` on, each verified. Long stretches are read by all cores.
 ///
 /// # Errors
@@ -146,25 +149,51 @@ fn misfit(cycle: CycleId, revision: Revision, what: &str) -> StoreError {
     StoreError::Damaged { what: format!("{}: {what}", name(cycle, revision)) }
 }
 
-/// The whole logs of a run's cycles from `from` on, until at least `limit` records are there. `stretch` finds where a
-/// cycle's records lie. Read by all cores; what does not fit in the first of them is told, whoever finds it.
+/// Hands the records of a run to `visit`, from the cycle `from` on, until it answers false. `stretch` finds where a cycle's
+/// records lie. While some are looked at the next are read, where there are cores for both.
 ///
 /// # Errors
-/// As [`read`].
-pub(super) fn read_cycles(
+/// As [`read`], after all records of the cycles before the damaged one.
+pub(super) fn walk(
     source: &dyn Source,
-    stretch: impl Fn(CycleId) -> Option<Stretch>,
+    stretch: impl Fn(CycleId) -> Option<Stretch> + Sync,
     run: RunId,
     from: CycleNumber,
-    limit: usize,
-) -> Result<Vec<Recorded>, StoreError> {
-    let mut stretches = Vec::new();
+    visit: &mut (dyn FnMut(Recorded) -> bool + Send),
+) -> Result<(), StoreError> {
     let mut cycle = CycleId { run, cycle: from };
+    // On a thread of rayon's, from which work is shared without anybody being woken.
+    rayon::scope(|_| {
+        let (mut records, mut damage) = read_ahead(source, &stretch, &mut cycle);
+        while !records.is_empty() {
+            let (goes_on, next) = rayon::join(
+                || records.into_iter().all(&mut *visit),
+                || match damage {
+                    Ok(()) => read_ahead(source, &stretch, &mut cycle),
+                    Err(_) => (Vec::new(), damage),
+                },
+            );
+            if !goes_on {
+                return Ok(());
+            }
+            (records, damage) = next;
+        }
+        damage
+    })
+}
+
+/// The records of the next cycles, at least [`AHEAD`] of them if there are; fewer before damage, which is told.
+fn read_ahead(
+    source: &dyn Source,
+    stretch: &(impl Fn(CycleId) -> Option<Stretch> + Sync),
+    cycle: &mut CycleId,
+) -> (Vec<Recorded>, Result<(), StoreError>) {
+    let mut stretches = Vec::new();
     let mut count = 0;
-    while count < limit {
-        let Some(stretch) = stretch(cycle) else { break };
+    while count < AHEAD {
+        let Some(stretch) = stretch(*cycle) else { break };
         count = count.saturating_add(stretch.places.len());
-        stretches.push((cycle, stretch));
+        stretches.push((*cycle, stretch));
         cycle.cycle = cycle.cycle.next();
     }
     let read: Vec<Result<Vec<Recorded>, StoreError>> = stretches
@@ -174,9 +203,12 @@ pub(super) fn read_cycles(
         .collect();
     let mut records = Vec::with_capacity(count);
     for cycle in read {
-        records.append(&mut cycle?);
+        match cycle {
+            Ok(mut cycle) => records.append(&mut cycle),
+            Err(damage) => return (records, Err(damage)),
+        }
     }
-    Ok(records)
+    (records, Ok(()))
 }
 
 fn name(cycle: CycleId, revision: Revision) -> String {

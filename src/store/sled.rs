@@ -30,7 +30,7 @@ use super::ledger::{Ledger, Prepared, check_request};
 use super::writes::Writes;
 use super::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
-    reader,
+    Visit, reader,
 };
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::domain::digest::Digest;
@@ -154,19 +154,14 @@ impl EventLog for SledStore {
         })
     }
 
-    fn read_cycles(
-        &self,
-        run: RunId,
-        from: CycleNumber,
-        limit: usize,
-    ) -> Answer<'_, Vec<Recorded>> {
+    fn walk(&self, run: RunId, from: CycleNumber, mut visit: Visit) -> Answer<'_, ()> {
         Box::pin(async move {
             self.disk.check_poison()?;
             let disk = Arc::clone(&self.disk);
             blocking(move || {
                 let whole =
                     |cycle| disk.published().stretch(cycle, Revision::default(), usize::MAX);
-                reader::read_cycles(&*disk, whole, run, from, limit)
+                reader::walk(&*disk, whole, run, from, &mut *visit)
             })
             .await
         })

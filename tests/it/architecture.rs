@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may use beside itself.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("lib", &[]),
     ("main", &[]), // `gleaner::...` only
     (
@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "workflow",
         ],
     ),
-    ("audit", &["artifacts", "chart", "data_selector", "domain", "pool", "store"]),
+    ("audit", &["artifacts", "blocking", "chart", "data_selector", "domain", "pool", "store"]),
     ("selftest", &["engine", "workflow", "store", "artifacts", "faults", "domain"]),
     (
         "simulate",
@@ -59,6 +59,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
         &[
             "annotation",
             "artifacts",
+            "blocking",
             "data_selector",
             "domain",
             "inference",
@@ -72,6 +73,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ),
     ("store", &["artifacts", "domain", "faults"]),
     ("artifacts", &["domain", "faults"]),
+    ("blocking", &[]),
     ("faults", &[]),
     ("chart", &[]),
     ("program", &[]),

@@ -13,7 +13,7 @@ use gleaner::engine::reactors::built_in;
 use gleaner::engine::savings::savings;
 use gleaner::engine::status::{RunState, RunStatus};
 use gleaner::store::memory::MemoryStore;
-use gleaner::store::{EventLog, Store};
+use gleaner::store::{Store, read_run};
 use gleaner::workflow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,7 +143,7 @@ async fn digits(set: &[(&str, &str)], folder: &Path) -> (RunStatus, Vec<Event>) 
     let run = engine.start(definition, &workflows()).await.unwrap();
     let status = finish(&engine, run).await;
     assert_eq!(status.state, RunState::Ended, "{:?}", status.failed);
-    let log = store.read_cycles(run, CycleNumber(1), 1000).await.unwrap();
+    let log = read_run(&*store, run).await.unwrap();
     (status, log.into_iter().map(|recorded| recorded.event).collect())
 }
 

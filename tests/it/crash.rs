@@ -13,6 +13,7 @@ use gleaner::inference::InstallPolicy;
 use gleaner::store::sled::{SledOptions, SledStore};
 use gleaner::store::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
+    Visit,
 };
 use std::error::Error as _;
 use std::path::Path;
@@ -62,13 +63,8 @@ impl EventLog for DyingStore {
         self.inner.read(cycle, from, limit)
     }
 
-    fn read_cycles(
-        &self,
-        run: RunId,
-        from: CycleNumber,
-        limit: usize,
-    ) -> Answer<'_, Vec<Recorded>> {
-        self.inner.read_cycles(run, from, limit)
+    fn walk(&self, run: RunId, from: CycleNumber, visit: Visit) -> Answer<'_, ()> {
+        self.inner.walk(run, from, visit)
     }
 
     fn head(&self, cycle: CycleId) -> Answer<'_, Option<Head>> {

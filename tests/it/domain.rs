@@ -21,6 +21,7 @@ use gleaner::domain::ids::{CycleNumber, RunId, SampleId};
 use gleaner::domain::job::JobKind;
 use gleaner::domain::kpi::{Basis, Interval, Verdict};
 use gleaner::domain::label::Label;
+use gleaner::domain::meaning::SemanticDigest;
 use gleaner::domain::state::Run;
 use gleaner::domain::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};

@@ -17,7 +17,7 @@ use gleaner::selftest::copy_folder;
 use gleaner::store::codec::Payload;
 use gleaner::store::sled::repair::{Repair, repair};
 use gleaner::store::sled::{SledOptions, SledStore};
-use gleaner::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError};
+use gleaner::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError, read_run};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ fn open(folder: &Folder) -> SledStore {
 
 async fn records(store: &SledStore) -> (RunId, Vec<Recorded>) {
     let (run, _) = store.runs().await.unwrap()[0];
-    (run, store.read_cycles(run, CycleNumber(1), 100_000).await.unwrap())
+    (run, read_run(store, run).await.unwrap())
 }
 
 /// A sample that has a label.

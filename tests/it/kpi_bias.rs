@@ -6,13 +6,13 @@ use crate::support::{finish, workflow, workflows};
 use gleaner::artifacts::Artifacts;
 use gleaner::domain::definition::ProviderChoice;
 use gleaner::domain::event::{Event, KpiChecked, KpiStage};
-use gleaner::domain::ids::{CycleNumber, SampleId};
+use gleaner::domain::ids::SampleId;
 use gleaner::engine::Engine;
 use gleaner::inference::{LoadOptions, Scores, load};
 use gleaner::metrics::argmax;
 use gleaner::pool::Pool;
 use gleaner::store::memory::MemoryStore;
-use gleaner::store::{EventLog, Store};
+use gleaner::store::{Store, read_run};
 use std::sync::Arc;
 
 /// A gate's measurement of a model that was trained on 100 labels, and the truth.
@@ -42,7 +42,7 @@ async fn gate(seed: u64, estimator: &str, strategy: &str, audit: &str) -> (KpiCh
     let run = engine.start(definition, &workflows()).await.unwrap();
     finish(&engine, run).await;
 
-    let log = store.read_cycles(run, CycleNumber(1), 1000).await.unwrap();
+    let log = read_run(&*store, run).await.unwrap();
     let events = || log.iter().map(|recorded| (recorded.cycle.cycle.0, &recorded.event));
     let labelled: Vec<SampleId> = events()
         .filter(|(cycle, _)| *cycle == 1)

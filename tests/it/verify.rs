@@ -12,7 +12,7 @@ use gleaner::domain::ids::{CycleNumber, Revision};
 use gleaner::engine::Engine;
 use gleaner::store::memory::MemoryStore;
 use gleaner::store::sled::{SledOptions, SledStore};
-use gleaner::store::{Append, Commit, EventLog, NewEvent, Recorded, Store, StoreError};
+use gleaner::store::{Append, Commit, NewEvent, Recorded, Store, StoreError, read_run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(crate) async fn records(state: &Path) -> Vec<Recorded> {
     let engine = Engine::builder(Arc::clone(&store) as Arc<dyn Store>, artifacts).build();
     let run = engine.start(workflow("digits-softmax.toml", &set), &workflows()).await.unwrap();
     assert!(finish(&engine, run).await.failed.is_none());
-    store.read_cycles(run, CycleNumber(1), 1000).await.unwrap()
+    read_run(&*store, run).await.unwrap()
 }
 
 /// Writes the log anew into a store on disk, in one commit: each of its bytes is there once.

@@ -9,44 +9,38 @@ use crate::store::Recorded;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every artifact that an event names.
+/// Where an artifact is named: by which event, of what name.
+type Naming = (CycleId, Revision, &'static str);
+
+/// The artifacts that the events of one run name.
 #[derive(Default)]
-pub(super) struct Named {
-    /// The first event of each run that does; runs come one after the other.
-    pub(super) by: BTreeMap<Digest, Vec<(CycleId, Revision, &'static str)>>,
-    /// Which runs say that they need it no more, and did not name it once more after that.
-    removed: BTreeSet<(Digest, RunId)>,
+pub(super) struct Names {
+    /// The first event that does.
+    by: BTreeMap<Digest, Naming>,
+    /// What the run says that it needs no more, and did not name once more after that.
+    removed: BTreeSet<Digest>,
 }
 
-impl Named {
+impl Names {
     pub(super) fn add(&mut self, digest: Digest, recorded: &Recorded) {
-        self.removed.remove(&(digest, recorded.cycle.run));
-        if !self.is_named(&digest, recorded.cycle.run) {
-            let naming = (recorded.cycle, recorded.revision, recorded.event.name());
-            self.by.entry(digest).or_default().push(naming);
-        }
+        self.removed.remove(&digest);
+        let naming = (recorded.cycle, recorded.revision, recorded.event.name());
+        self.by.entry(digest).or_insert(naming);
     }
 
-    /// Whether an event of `run`, which is the one that is read, names it.
-    fn is_named(&self, digest: &Digest, run: RunId) -> bool {
-        let last = self.by.get(digest).and_then(|by| by.last());
-        last.is_some_and(|(cycle, ..)| cycle.run == run)
-    }
-
-    /// Takes note of what a run needs no more; answers what is to be said of it.
+    /// Takes note of what the run needs no more; answers what is to be said of it.
     pub(super) fn remove(
         &mut self,
         removed: &ArtifactsRemoved,
-        run: RunId,
         artifacts: &Artifacts,
     ) -> Result<String, String> {
         let (mut bytes, mut there) = (0_u64, 0_u64);
         for gone in &removed.removed {
             let artifact = gone.artifact;
-            if !self.is_named(&artifact, run) {
+            if !self.by.contains_key(&artifact) {
                 return Err(format!("it removes {artifact}, which no event before it names"));
             }
-            self.removed.insert((artifact, run));
+            self.removed.insert(artifact);
             bytes = bytes.saturating_add(gone.bytes);
             there = there.saturating_add(u64::from(artifacts.path(&artifact).exists()));
         }
@@ -60,6 +54,25 @@ impl Named {
         Ok(format!(
             "{count} artifacts ({bytes} bytes) were removed by policy on {date}, which keeps {policy}{still}"
         ))
+    }
+}
+
+/// Every artifact that an event names.
+#[derive(Default)]
+pub(super) struct Named {
+    /// The first event of each run that does, in the order of runs.
+    pub(super) by: BTreeMap<Digest, Vec<Naming>>,
+    /// Which runs need it no more.
+    removed: BTreeSet<(Digest, RunId)>,
+}
+
+impl Named {
+    /// Takes in what the next run names.
+    pub(super) fn add(&mut self, names: Names, run: RunId) {
+        for (digest, naming) in names.by {
+            self.by.entry(digest).or_default().push(naming);
+        }
+        self.removed.extend(names.removed.into_iter().map(|digest| (digest, run)));
     }
 
     /// Reads all of them; answers how many are sound.

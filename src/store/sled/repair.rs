@@ -10,12 +10,12 @@ use super::{SledOptions, SledStore};
 use crate::artifacts::{Artifacts, sync_directory};
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
-use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
+use crate::domain::ids::{CycleId, Position, Revision, RunId};
 use crate::store::codec;
 pub use crate::store::salvage::SavedRun;
 use crate::store::salvage::{Found, RECORD_MAX, Salvage, carve, gaps, preferred, salvage};
 use crate::store::writes::Writes;
-use crate::store::{EventLog, Recorded, StoreError};
+use crate::store::{EventLog, Recorded, StoreError, fold};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
@@ -25,9 +25,6 @@ use std::path::{Path, PathBuf};
 
 /// How many bytes of a file are looked through at a time.
 const WINDOW: usize = 8 * 1024 * 1024;
-
-/// Read this many events at a time.
-const PAGE: usize = 1000;
 
 /// About so many bytes are written in one step.
 const STEP_BYTES: usize = 1024 * 1024;
@@ -112,14 +109,11 @@ async fn examine(state: &Path, options: SledOptions) -> Result<BTreeSet<Digest>,
     let store = SledStore::open(state, options)?;
     let mut damaged = BTreeSet::new();
     for (run, _) in store.runs().await? {
-        let mut from = CycleNumber(1);
-        let mut wanted = Wanted::default();
-        loop {
-            let page = store.read_cycles(run, from, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            from = last.cycle.cycle.next();
-            page.iter().for_each(|recorded| wanted.take(&recorded.event));
-        }
+        let wanted = fold(&store, run, Wanted::default(), |wanted, recorded| {
+            wanted.take(&recorded.event);
+            Ok::<_, StoreError>(true)
+        })
+        .await?;
         damaged.extend(wanted.artifacts().filter(|digest| store.artifacts().get(digest).is_err()));
     }
     Ok(damaged)

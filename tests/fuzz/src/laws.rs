@@ -109,8 +109,13 @@ pub fn what_is_salvaged_is_whole(bytes: &[u8]) {
     let index = Index::load(&values).expect("a salvaged log opens");
     for SavedRun { run, saved, .. } in saved.runs {
         let whole = |cycle| index.stretch(cycle, Revision(0), usize::MAX);
-        if let Ok(read) = reader::read_cycles(&values, whole, run, CycleNumber(1), usize::MAX) {
-            assert_eq!(read.len() as u64, saved);
+        let mut read = 0;
+        let mut count = |_| {
+            read += 1;
+            true
+        };
+        if reader::walk(&values, whole, run, CycleNumber(1), &mut count).is_ok() {
+            assert_eq!(read, saved);
         }
     }
 }
