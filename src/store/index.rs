@@ -11,9 +11,13 @@ use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, Position, Revision};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// How many chunks are read at a time at opening: 4 MiB at most, a millisecond or two for each core.
 const CHUNKS_AT_ONCE: usize = 1024;
+
+/// Chunks with their numbers.
+type Chunks = Vec<(ChunkNumber, Vec<u8>)>;
 
 /// One cycle's log.
 #[derive(Debug, Default, Clone)]
@@ -65,20 +69,14 @@ impl Index {
             };
             Ok(())
         })?;
-        let mut waiting: Vec<(ChunkNumber, Vec<u8>)> = Vec::new();
-        source.scan(keys::CHUNKS, &mut |key, chunk| {
-            let Some(found) = keys::chunk_number(key) else { return Err(bad_key(key)) };
-            // A place without a chunk: one that is yet to come.
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            waiting.push((found, chunk.to_vec()));
-            if waiting.len() < CHUNKS_AT_ONCE {
-                return Ok(());
-            }
-            index.take(&std::mem::take(&mut waiting), &gaps)
+        let (hand_over, handed) = sync_channel(1);
+        // The next chunks are fetched while some are taken in.
+        std::thread::scope(|scope| {
+            let fetching = scope.spawn(move || fetch(source, &hand_over));
+            // Whoever fetches waits for nobody once this has ended.
+            handed.into_iter().try_for_each(|chunks| index.take(&chunks, &gaps))?;
+            fetching.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
-        index.take(&waiting, &gaps)?;
         index.skip(&gaps);
         Ok(index)
     }
@@ -199,6 +197,24 @@ impl Index {
             last: (end == log.places.len()).then_some(log.hash),
         })
     }
+}
+
+/// Hands over every chunk, some at a time.
+fn fetch(source: &dyn Source, hand_over: &SyncSender<Chunks>) -> Result<(), StoreError> {
+    let mut waiting = Chunks::new();
+    source.scan(keys::CHUNKS, &mut |key, chunk| {
+        let Some(number) = keys::chunk_number(key) else { return Err(bad_key(key)) };
+        // A place without a chunk: one that is yet to come.
+        if !chunk.is_empty() {
+            waiting.push((number, chunk.to_vec()));
+        }
+        if waiting.len() >= CHUNKS_AT_ONCE {
+            let _whoever_took_them_found_damage = hand_over.send(std::mem::take(&mut waiting));
+        }
+        Ok(())
+    })?;
+    let _whoever_took_them_found_damage = hand_over.send(waiting);
+    Ok(())
 }
 
 #[cfg(test)]
