@@ -22,6 +22,7 @@ mod sources {
         pub mod selection;
         pub mod verify;
     }
+    pub mod blocking;
     pub mod control {
         #[path = "../../tests/fuzz/src/wire_laws.rs"]
         pub mod laws;
@@ -42,6 +43,6 @@ mod sources {
 }
 
 pub use sources::{
-    annotation, artifacts, audit, control, data_selector, domain, engine, faults, metrics, pool,
-    program, store, workflow,
+    annotation, artifacts, audit, blocking, control, data_selector, domain, engine, faults,
+    metrics, pool, program, store, workflow,
 };
