@@ -164,17 +164,17 @@ impl Erasure {
         let mut is_known = false;
         for (run, _) in log.runs().await? {
             let is_asked = wish.run.is_none_or(|only| only == run);
-            let sample_of = sample.clone();
+            let wanted = sample.clone();
             if !is_asked {
                 let tells = fold(log, run, false, move |tells, recorded| {
-                    *tells = recorded.event.without_labels_of(&sample_of).is_some();
+                    *tells = recorded.event.without_labels_of(&wanted).is_some();
                     Ok::<_, StoreError>(!*tells)
                 });
                 erasure.others.extend(tells.await?.then_some(run));
                 continue;
             }
             let held = fold(log, run, Held::new(run), move |held, recorded| {
-                held.take(&recorded, &sample_of).map(|()| true)
+                held.take(&recorded, &wanted).map(|()| true)
             })
             .await?;
             if held.forgets || held.knows(sample, artifacts) {

@@ -6,6 +6,7 @@
 use super::ControlError;
 use super::wire::BackedUp;
 use crate::audit::verify::{Verification, verify};
+use crate::blocking::attempt;
 use crate::engine::{Engine, EngineError};
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{Store, StoreError};
@@ -132,7 +133,7 @@ fn place(copy: TempDir, to: &Path) -> io::Result<()> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ControlError> + Send + 'static,
 ) -> Result<T, ControlError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+    attempt(work).await.unwrap_or_else(|error| {
         Err(EngineError::from(StoreError::Backend {
             operation: "copy the state directory",
             outcome_unknown: false,

@@ -32,15 +32,14 @@ pub(super) async fn replayed(
     if let Some(source) = illegal {
         return Err(EngineError::IllegalLog { run, source }.into());
     }
-    let is_there = to.zip(end).is_some_and(|(to, end)| is_reached(to, end));
-    if !is_there {
-        read.map_err(EngineError::from)?; // damage behind the point is none of its business
-    }
     match (to, end) {
-        (Some(to), Some(end)) if !is_reached(to, end) => {
-            Err(ControlError::BeyondEnd { run, end, to })
-        }
-        (_, _) => Ok(replay),
+        // Damage behind the point is none of its business.
+        (Some(to), Some(end)) if is_reached(to, end) => return Ok(replay),
+        _ => read.map_err(EngineError::from)?,
+    }
+    match to.zip(end) {
+        Some((to, end)) => Err(ControlError::BeyondEnd { run, end, to }),
+        None => Ok(replay),
     }
 }
 

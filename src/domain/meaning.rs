@@ -2,7 +2,7 @@
 //!
 //! Any value that serde can take apart: numbers as their big-endian bytes, texts, lists and maps behind their lengths, an
 //! option behind a byte that says whether it is there, a variant behind its name. Names of fields are left out: a type has its
-//! fields in one order. JSON would do as well; it took four times as long.
+//! fields in one order. JSON would do as well, and took 2 CPU-seconds for a million events.
 
 use super::digest::Digest;
 use super::event::Event;

@@ -33,6 +33,7 @@ use super::{
     Visit, reader,
 };
 use crate::artifacts::{ArtifactError, Artifacts};
+use crate::blocking::attempt;
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Epoch, FencingToken, JobId, Revision, RunId};
 use crate::domain::job::Job;
@@ -257,20 +258,17 @@ impl Store for SledStore {
     }
 }
 
-/// Runs blocking work on tokio's pool for it (every tokio runtime has one), or here where there is no runtime.
+/// Does work where it may block; sled may panic in it.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime.spawn_blocking(work).await.unwrap_or_else(|error| {
-            Err(StoreError::Backend {
-                operation: "read from the store",
-                outcome_unknown: false,
-                source: Box::new(error),
-            })
-        }),
-        Err(_) => work(),
-    }
+    attempt(work).await.unwrap_or_else(|error| {
+        Err(StoreError::Backend {
+            operation: "read from the store",
+            outcome_unknown: false,
+            source: Box::new(error),
+        })
+    })
 }
 
 fn not_stored(error: ArtifactError) -> StoreError {

@@ -52,7 +52,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "workflow",
         ],
     ),
-    ("control", &["audit", "data_selector", "engine", "store", "domain"]),
+    ("control", &["audit", "blocking", "data_selector", "engine", "store", "domain"]),
     ("mlflow", &["domain"]),
     (
         "engine",
@@ -71,7 +71,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "workflow",
         ],
     ),
-    ("store", &["artifacts", "domain", "faults"]),
+    ("store", &["artifacts", "blocking", "domain", "faults"]),
     ("artifacts", &["domain", "faults"]),
     ("blocking", &[]),
     ("faults", &[]),
