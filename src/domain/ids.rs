@@ -1,6 +1,7 @@
 //! Who is who: one newtype for every id and every counter.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -106,11 +107,12 @@ impl fmt::Display for CycleId {
     }
 }
 
+// Each name of a sample is copied several times on its way through a log. Copies of `SmolStr` allocate nothing.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub struct $name(pub Box<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Its text.

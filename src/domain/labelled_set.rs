@@ -12,6 +12,8 @@ pub struct LabelledSet {
     bytes: Vec<u8>,
     /// Where each begins.
     starts: Vec<usize>,
+    /// The room of the set before: the next one is written there, and nothing allocated.
+    spare: (Vec<u8>, Vec<usize>),
 }
 
 impl LabelledSet {
@@ -19,10 +21,10 @@ impl LabelledSet {
     pub fn extend<'a>(&mut self, labels: impl IntoIterator<Item = (&'a SampleId, Label)>) {
         let mut new: Vec<(&SampleId, Label)> = labels.into_iter().collect();
         new.sort_by_key(|(sample, _)| *sample);
-        let mut grown = Self {
-            bytes: Vec::with_capacity(self.bytes.len().saturating_add(new.len() * 32)),
-            starts: Vec::with_capacity(self.starts.len().saturating_add(new.len())),
-        };
+        let (bytes, starts) = std::mem::take(&mut self.spare);
+        let mut grown = Self { bytes, starts, spare: Default::default() };
+        grown.bytes.clear();
+        grown.starts.clear();
         let mut copied = 0;
         let mut new = new.into_iter().peekable();
         while let Some((sample, label)) = new.next() {
@@ -41,7 +43,8 @@ impl LabelledSet {
             grown.push(sample, label);
         }
         grown.copy(self, copied, self.starts.len());
-        *self = grown;
+        let before = std::mem::replace(self, grown);
+        self.spare = (before.bytes, before.starts);
     }
 
     /// SHA-256 over `length of id || id || label` in the order of ids, integers big-endian.

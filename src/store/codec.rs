@@ -52,6 +52,8 @@ pub const PAYLOAD_MAX: u64 = 256 * 1024 * 1024;
 const CODEC_BINCODE_1: u8 = 1;
 const VERSION: u8 = 1;
 const ENVELOPE: usize = 6;
+/// The longest header, in bytes.
+const HEADER_MAX: usize = 151 + ACTOR_MAX;
 const FORM_INLINE: u8 = 0;
 const FORM_ARTIFACT: u8 = 1;
 const FORM_REWRITTEN: u8 = 2;
@@ -105,25 +107,23 @@ pub enum CodecError {
     Malformed(String),
 }
 
-fn bincode(limit: u64) -> impl Options {
-    // Fixed-width integers make lengths predictable; the limit bounds what a hostile length can allocate; trailing
-    // bytes are a sign of damage. Only slices are read, and no stored type has zero-sized elements: a hostile length
-    // of those would loop for ever.
+fn bincode() -> impl Options {
+    // Fixed-width integers make lengths predictable; trailing bytes are a sign of damage. Only slices are read: a text longer
+    // than what is left of them is refused before it is allocated, and serde allocates a MiB of a list before its elements
+    // are there. No stored type has zero-sized elements: a hostile length of those would loop for ever.
     bincode::DefaultOptions::new()
         .with_fixint_encoding()
         .with_little_endian()
-        .with_limit(limit)
         .reject_trailing_bytes()
 }
 
 fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    bincode(PAYLOAD_MAX).serialize(value).map_err(|error| CodecError::Malformed(error.to_string()))
+    let written = bincode().with_limit(PAYLOAD_MAX).serialize(value);
+    written.map_err(|error| CodecError::Malformed(error.to_string()))
 }
 
 fn from_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
-    bincode(bytes.len() as u64)
-        .deserialize(bytes)
-        .map_err(|error| CodecError::Malformed(error.to_string()))
+    bincode().deserialize(bytes).map_err(|error| CodecError::Malformed(error.to_string()))
 }
 
 /// Puts an envelope around what `fill` writes.
@@ -188,30 +188,92 @@ impl Payload {
     }
 }
 
-/// A header as it is stored: fixed-width numbers first, the name last. Ids are numbers here because their 16 raw bytes
-/// are read at once that way, and one by one as an array.
-#[derive(Serialize, Deserialize)]
+/// A header, stored in the order of its fields: integers little-endian, `causation` behind a byte that says whether there is
+/// one, `actor` behind its length (8).
 struct Header<'a> {
-    id: u128,
-    run: u128,
-    cycle: u32,
-    revision: u64,
-    position: u64,
-    recorded: i64,
+    id: EventId,
+    run: RunId,
+    cycle: CycleNumber,
+    revision: Revision,
+    position: Position,
+    recorded: Timestamp,
     version: u16,
     workflow: Digest,
     previous: Digest,
-    causation: Option<u128>,
-    #[serde(borrow)]
+    causation: Option<JobId>,
     actor: &'a str,
 }
 
-const fn id_number(id: Uuid) -> u128 {
-    u128::from_le_bytes(*id.as_bytes())
-}
+impl<'a> Header<'a> {
+    fn write(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_MAX);
+        let mut put = |part: &[u8]| bytes.extend_from_slice(part);
+        put(self.id.0.as_bytes());
+        put(self.run.0.as_bytes());
+        put(&self.cycle.0.to_le_bytes());
+        put(&self.revision.0.to_le_bytes());
+        put(&self.position.0.to_le_bytes());
+        put(&self.recorded.0.to_le_bytes());
+        put(&self.version.to_le_bytes());
+        put(self.workflow.as_bytes());
+        put(self.previous.as_bytes());
+        put(&[u8::from(self.causation.is_some())]);
+        if let Some(job) = self.causation {
+            put(job.0.as_bytes());
+        }
+        put(&(self.actor.len() as u64).to_le_bytes());
+        put(self.actor.as_bytes());
+        bytes
+    }
 
-const fn number_id(number: u128) -> Uuid {
-    Uuid::from_bytes(number.to_le_bytes())
+    /// By hand, because every reading of the log reads every header: through bincode a million took a quarter of a second.
+    fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        let (id, rest) = split(bytes)?;
+        let (run, rest) = split(rest)?;
+        let (cycle, rest) = split(rest)?;
+        let (revision, rest) = split(rest)?;
+        let (position, rest) = split(rest)?;
+        let (recorded, rest) = split(rest)?;
+        let (version, rest) = split(rest)?;
+        let (workflow, rest) = split(rest)?;
+        let (previous, rest) = split(rest)?;
+        let (causation, rest) = match split(rest)? {
+            ([0], rest) => (None, rest),
+            ([1], rest) => {
+                let (job, rest) = split(rest)?;
+                (Some(JobId(Uuid::from_bytes(*job))), rest)
+            }
+            ([found], _) => {
+                return Err(CodecError::Malformed(format!("{found} where 0 or 1 is expected")));
+            }
+        };
+        let (length, actor) = split(rest)?;
+        let length = u64::from_le_bytes(*length);
+        if length != actor.len() as u64 {
+            let have = actor.len();
+            return Err(CodecError::Malformed(format!(
+                "a name of {length} bytes where {have} are left of the header"
+            )));
+        }
+        Ok(Self {
+            id: EventId(Uuid::from_bytes(*id)),
+            run: RunId(Uuid::from_bytes(*run)),
+            cycle: CycleNumber(u32::from_le_bytes(*cycle)),
+            revision: Revision(u64::from_le_bytes(*revision)),
+            position: Position(u64::from_le_bytes(*position)),
+            recorded: Timestamp(i64::from_le_bytes(*recorded)),
+            version: u16::from_le_bytes(*version),
+            workflow: Digest::from_bytes(*workflow),
+            previous: Digest::from_bytes(*previous),
+            causation,
+            actor: std::str::from_utf8(actor)
+                .map_err(|error| CodecError::Malformed(format!("a name: {error}")))?,
+        })
+    }
+
+    const fn cycle(&self) -> CycleId {
+        CycleId { run: self.run, cycle: self.cycle }
+    }
 }
 
 /// Encodes a record and fills in its hash. `artifact` says that the payload is kept elsewhere, under its digest.
@@ -223,19 +285,20 @@ pub fn encode_record(
     payload: &Payload,
     artifact: bool,
 ) -> Result<Vec<u8>, CodecError> {
-    let header = to_bytes(&Header {
-        id: id_number(record.id.0),
-        run: id_number(record.cycle.run.0),
-        cycle: record.cycle.cycle.0,
-        revision: record.revision.0,
-        position: record.position.0,
-        recorded: record.recorded.0,
+    let header = Header {
+        id: record.id,
+        run: record.cycle.run,
+        cycle: record.cycle.cycle,
+        revision: record.revision,
+        position: record.position,
+        recorded: record.recorded,
         version: record.version,
         workflow: record.workflow,
         previous: record.previous,
-        causation: record.causation.map(|job| id_number(job.0)),
+        causation: record.causation,
         actor: &record.actor,
-    })?;
+    };
+    let header = header.write();
     let header_length = u16::try_from(header.len()).map_err(|_| {
         CodecError::Malformed(format!("a header of {} bytes, 65535 are allowed", header.len()))
     })?;
@@ -307,7 +370,7 @@ enum Form<'a> {
 fn take_apart(bytes: &[u8]) -> Result<Parts<'_>, CodecError> {
     let (length, rest) = split::<2>(open_envelope(bytes)?)?;
     let (header_bytes, rest) = split_at(rest, usize::from(u16::from_le_bytes(*length)))?;
-    let header: Header<'_> = from_bytes(header_bytes)?;
+    let header = Header::read(header_bytes)?;
     let ([form], rest) = split::<1>(rest)?;
     let (original, rest) = match *form {
         FORM_REWRITTEN | FORM_REWRITTEN_ARTIFACT => {
@@ -372,11 +435,11 @@ pub(super) fn skim_record(bytes: &[u8]) -> Result<Skimmed, CodecError> {
     let Parts { header, hash, payload, is_rewritten, .. } = take_apart(bytes)?;
     Ok(Skimmed {
         cycle: header.cycle(),
-        revision: Revision(header.revision),
-        position: Position(header.position),
+        revision: header.revision,
+        position: header.position,
         previous: header.previous,
         hash,
-        recorded: Timestamp(header.recorded),
+        recorded: header.recorded,
         payload: match payload {
             Form::Inline(_) => None,
             Form::Artifact { digest, .. } => Some(digest),
@@ -386,12 +449,6 @@ pub(super) fn skim_record(bytes: &[u8]) -> Result<Skimmed, CodecError> {
             Form::Artifact { digest, .. } => digest,
         }),
     })
-}
-
-impl Header<'_> {
-    const fn cycle(&self) -> CycleId {
-        CycleId { run: RunId(number_id(self.run)), cycle: CycleNumber(self.cycle) }
-    }
 }
 
 /// Decodes a record and derives its hash. `load` fetches the payload of a record whose payload is an artifact.
@@ -417,12 +474,12 @@ pub fn decode_record<E: From<CodecError>>(
         }
     };
     Ok(Recorded {
-        id: EventId(number_id(header.id)),
+        id: header.id,
         cycle: header.cycle(),
-        revision: Revision(header.revision),
-        position: Position(header.position),
-        recorded: Timestamp(header.recorded),
-        causation: header.causation.map(|job| JobId(number_id(job))),
+        revision: header.revision,
+        position: header.position,
+        recorded: header.recorded,
+        causation: header.causation,
         actor: header.actor.to_owned(),
         version: header.version,
         workflow: header.workflow,

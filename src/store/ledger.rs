@@ -126,7 +126,9 @@ impl Ledger {
         writes: &mut Writes,
     ) -> Result<Self, StoreError> {
         let counter = |key: &[u8], what: &str| -> Result<u64, StoreError> {
-            source.get(key)?.map_or(Ok(0), |value| codec::decode(&value).map_err(damaged(what)))
+            source
+                .get(key)?
+                .map_or(Ok(0), |value| codec::decode((*value).as_ref()).map_err(damaged(what)))
         };
         let epoch = Epoch(counter(keys::EPOCH, "the epoch")?).next();
         let token = FencingToken(counter(keys::TOKEN, "the newest fencing token")?);
@@ -394,8 +396,8 @@ impl Ledger {
 
 /// Where stored values are read from.
 pub(super) trait Source: Sync {
-    /// The value under a key.
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The value under a key, where it lies.
+    fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, StoreError>;
 
     /// Shows every key that begins with `prefix`, in order, with its value.
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
@@ -403,6 +405,9 @@ pub(super) trait Source: Sync {
     /// The artifact of that name.
     fn artifact(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
 }
+
+/// A value in a backend's own memory.
+pub(super) type Value<'a> = Box<dyn AsRef<[u8]> + 'a>;
 
 /// What is done with a key and its value.
 pub(super) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;

@@ -4,7 +4,7 @@
 //! Everything is gone when the last handle is dropped.
 
 use super::index::Index;
-use super::ledger::{Ledger, Prepared, Source, Visit as VisitValues, check_request};
+use super::ledger::{Ledger, Prepared, Source, Value, Visit as VisitValues, check_request};
 use super::writes::{Finished, Write, Writes};
 use super::{
     Answer, Commit, Committed, EventLog, Head, JobQueue, LeaseRequest, Recorded, Store, StoreError,
@@ -181,8 +181,8 @@ impl Tree {
 }
 
 impl Source for Tree {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key).cloned())
+    fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, StoreError> {
+        Ok(self.0.get(key).map(|value| Box::new(value) as Value<'_>))
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut VisitValues<'_>) -> Result<(), StoreError> {

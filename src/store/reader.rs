@@ -42,16 +42,22 @@ pub(super) fn read(
         })
         .collect();
     let read: Vec<Result<Vec<Recorded>, StoreError>> = chunks
-        .par_iter()
-        .with_min_len(CHUNKS_PER_THREAD)
-        .map(|(first, places)| read_chunk(source, cycle, *first, places))
+        .par_chunks(CHUNKS_PER_THREAD)
+        .map(|chunks| {
+            let mut records =
+                Vec::with_capacity(chunks.iter().map(|(_, places)| places.len()).sum());
+            for (first, places) in chunks {
+                read_chunk(source, cycle, *first, places, &mut records)?;
+            }
+            Ok(records)
+        })
         .collect();
 
-    let mut records: Vec<Recorded> = Vec::with_capacity(stretch.places.len());
+    let mut records: Vec<Recorded> = Vec::new();
     let (mut previous, mut position) = (stretch.previous, Position(0));
-    for chunk in read {
-        let chunk = chunk?;
-        for record in &chunk {
+    for some in read {
+        let mut some = some?;
+        for record in &some {
             if previous.is_some_and(|previous| previous != record.previous)
                 || record.position <= position
             {
@@ -63,7 +69,11 @@ pub(super) fn read(
             }
             (previous, position) = (Some(record.hash), record.position);
         }
-        records.extend(chunk);
+        if records.is_empty() {
+            records = some; // mostly they are all
+        } else {
+            records.append(&mut some);
+        }
     }
     if stretch.last.is_some() && previous != stretch.last {
         return Err(StoreError::Damaged {
@@ -74,23 +84,21 @@ pub(super) fn read(
     Ok(records)
 }
 
-/// The records of one chunk that lie at `places`, which are in order; the first has the revision `first`.
+/// Appends the records of one chunk that lie at `places`, which are in order; the first has the revision `first`.
 fn read_chunk(
     source: &dyn Source,
     cycle: CycleId,
     first: Revision,
     places: &[Place],
-) -> Result<Vec<Recorded>, StoreError> {
+    read: &mut Vec<Recorded>,
+) -> Result<(), StoreError> {
     let missing =
         |revision| StoreError::Damaged { what: format!("{} is missing", name(cycle, revision)) };
-    let Some(Place { chunk: number, .. }) = places.first().copied() else {
-        return Ok(Vec::new());
-    };
+    let Some(Place { chunk: number, .. }) = places.first().copied() else { return Ok(()) };
     let chunk = source.get(&keys::chunk(number))?.ok_or_else(|| missing(first))?;
-    let mut read = Vec::with_capacity(places.len());
     let mut revision = first;
     let mut wanted = places.iter().map(|place| place.slot).peekable();
-    for (slot, bytes) in (0..).zip(records(&chunk)) {
+    for (slot, bytes) in (0..).zip(records((*chunk).as_ref())) {
         if wanted.next_if_eq(&slot).is_none() {
             continue;
         }
@@ -111,7 +119,7 @@ fn read_chunk(
     if wanted.next().is_some() {
         return Err(missing(revision));
     }
-    Ok(read)
+    Ok(())
 }
 
 /// Appends the records of a stretch as they are stored, unverified.
@@ -130,7 +138,7 @@ pub(super) fn read_raw(
         let Some(number) = places.first().map(|place| place.chunk) else { continue };
         let chunk = source.get(&keys::chunk(number))?.ok_or_else(|| missing(next))?;
         let mut wanted = places.iter().map(|place| place.slot).peekable();
-        for (slot, bytes) in (0..).zip(records(&chunk)) {
+        for (slot, bytes) in (0..).zip(records((*chunk).as_ref())) {
             if wanted.next_if_eq(&slot).is_some() {
                 let unreadable = |error| damaged(&name(cycle, next))(error);
                 let bytes = bytes.map_err(unreadable)?;
@@ -167,7 +175,7 @@ pub(super) fn walk(
         let (mut records, mut damage) = read_ahead(source, &stretch, &mut cycle);
         while !records.is_empty() {
             let (goes_on, next) = rayon::join(
-                || records.into_iter().all(&mut *visit),
+                || records.into_iter().flatten().all(&mut *visit),
                 || match damage {
                     Ok(()) => read_ahead(source, &stretch, &mut cycle),
                     Err(_) => (Vec::new(), damage),
@@ -182,12 +190,12 @@ pub(super) fn walk(
     })
 }
 
-/// The records of the next cycles, at least [`AHEAD`] of them if there are; fewer before damage, which is told.
+/// The records of the next cycles, cycle by cycle: at least [`AHEAD`] of them if there are; fewer before damage, which is told.
 fn read_ahead(
     source: &dyn Source,
     stretch: &(impl Fn(CycleId) -> Option<Stretch> + Sync),
     cycle: &mut CycleId,
-) -> (Vec<Recorded>, Result<(), StoreError>) {
+) -> (Vec<Vec<Recorded>>, Result<(), StoreError>) {
     let mut stretches = Vec::new();
     let mut count = 0;
     while count < AHEAD {
@@ -201,14 +209,10 @@ fn read_ahead(
         .with_min_len(CYCLES_PER_THREAD)
         .map(|(cycle, stretch)| read(source, *cycle, Revision(0), stretch))
         .collect();
-    let mut records = Vec::with_capacity(count);
-    for cycle in read {
-        match cycle {
-            Ok(mut cycle) => records.append(&mut cycle),
-            Err(damage) => return (records, Err(damage)),
-        }
-    }
-    (records, Ok(()))
+    let mut damage = Ok(());
+    let before_damage =
+        read.into_iter().map_while(|cycle| cycle.map_err(|error| damage = Err(error)).ok());
+    (before_damage.collect(), damage)
 }
 
 fn name(cycle: CycleId, revision: Revision) -> String {

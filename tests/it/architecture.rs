@@ -90,11 +90,12 @@ const ARROWS: [(&str, &[&str]); 25] = [
 ];
 
 /// Each foreign library that has one place, and that place: files, or folders with `/` at the end.
-const LIBRARIES: [(&str, &[&str]); 17] = [
+const LIBRARIES: [(&str, &[&str]); 18] = [
     ("minreq", &["src/mlflow/http.rs"]),
     ("ed25519_dalek", &["src/audit/ed25519.rs"]),
     ("getrandom", &["src/audit/key.rs"]),
     ("pulp", &["src/data_selector/simd.rs"]),
+    ("smol_str", &["src/domain/ids.rs"]),
     ("zune_jpeg", &["src/pool/picture.rs"]),
     ("zip", &["src/audit/bundle.rs", "src/data_selector/evidence.rs"]),
     ("half", &["src/data_selector/evidence.rs"]),

@@ -164,7 +164,8 @@ impl Run {
         for annotation in &annotated.labels {
             let sample = &annotation.sample;
             self.check_is_asked(missing, sample)?;
-            if self.labels.contains_key(sample) {
+            // All others that are missing had no label when they were picked.
+            if self.picks.get(sample) == Some(&Arm::Relabel) {
                 return Err(format!("sample {sample} is labelled already"));
             }
             if !seen.insert(sample) {

@@ -11,7 +11,7 @@ use crate::faults::Faults;
 use crate::store::StoreError;
 use crate::store::index::Index;
 use crate::store::keys;
-use crate::store::ledger::{Source, Visit};
+use crate::store::ledger::{Source, Value, Visit};
 use crate::store::writes::{ChunkNumber, Finished, Writes};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
@@ -377,8 +377,10 @@ impl Disk {
 }
 
 impl Source for Disk {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded("read the event log", || Ok(self.db.get(key)?.map(|value| value.to_vec())))
+    fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, StoreError> {
+        guarded("read the event log", || {
+            Ok(self.db.get(key)?.map(|value| Box::new(value) as Value<'_>))
+        })
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
