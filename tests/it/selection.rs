@@ -63,8 +63,13 @@ async fn is_picked_again(set: &[(&str, &str)]) {
         assert_eq!(found.cutoff, batch.cutoff, "{set:?}");
         let arms = batch.picks.iter().filter(|pick| pick.arm != Arm::ColdStart);
         assert!(found.picks.iter().eq(arms), "{set:?}");
-        let told = reselect(evidence.about.cycle, batch, &evidence).unwrap();
-        assert_eq!((told.differences, told.picks), (vec![], batch.picks.len() as u64), "{set:?}");
+        for threads in [1, 2, 5] {
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let told = threads.install(|| reselect(evidence.about.cycle, batch, &evidence));
+            let told = told.unwrap();
+            let picks = batch.picks.len() as u64;
+            assert_eq!((told.differences, told.picks), (vec![], picks), "{set:?} on {threads:?}");
+        }
         again += 1;
     }
     assert_eq!(again, 2, "{set:?}: the first batch is drawn at random, the others are selected");
