@@ -23,6 +23,7 @@ use crate::domain::time::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Deref;
 
 /// An [`Append`] with its events encoded.
 type EncodedAppend = (CycleId, Revision, Vec<(NewEvent, Payload)>);
@@ -126,9 +127,7 @@ impl Ledger {
         writes: &mut Writes,
     ) -> Result<Self, StoreError> {
         let counter = |key: &[u8], what: &str| -> Result<u64, StoreError> {
-            source
-                .get(key)?
-                .map_or(Ok(0), |value| codec::decode((*value).as_ref()).map_err(damaged(what)))
+            source.get(key)?.map_or(Ok(0), |value| codec::decode(&value).map_err(damaged(what)))
         };
         let epoch = Epoch(counter(keys::EPOCH, "the epoch")?).next();
         let token = FencingToken(counter(keys::TOKEN, "the newest fencing token")?);
@@ -407,7 +406,7 @@ pub(super) trait Source: Sync {
 }
 
 /// A value in a backend's own memory.
-pub(super) type Value<'a> = Box<dyn AsRef<[u8]> + 'a>;
+pub(super) type Value<'a> = Box<dyn Deref<Target = [u8]> + 'a>;
 
 /// What is done with a key and its value.
 pub(super) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;

@@ -182,7 +182,7 @@ impl Tree {
 
 impl Source for Tree {
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, StoreError> {
-        Ok(self.0.get(key).map(|value| Box::new(value) as Value<'_>))
+        Ok(self.0.get(key).map(|value| Box::new(value.as_slice()) as Value<'_>))
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut VisitValues<'_>) -> Result<(), StoreError> {

@@ -98,7 +98,7 @@ fn read_chunk(
     let chunk = source.get(&keys::chunk(number))?.ok_or_else(|| missing(first))?;
     let mut revision = first;
     let mut wanted = places.iter().map(|place| place.slot).peekable();
-    for (slot, bytes) in (0..).zip(records((*chunk).as_ref())) {
+    for (slot, bytes) in (0..).zip(records(&chunk)) {
         if wanted.next_if_eq(&slot).is_none() {
             continue;
         }
@@ -138,7 +138,7 @@ pub(super) fn read_raw(
         let Some(number) = places.first().map(|place| place.chunk) else { continue };
         let chunk = source.get(&keys::chunk(number))?.ok_or_else(|| missing(next))?;
         let mut wanted = places.iter().map(|place| place.slot).peekable();
-        for (slot, bytes) in (0..).zip(records((*chunk).as_ref())) {
+        for (slot, bytes) in (0..).zip(records(&chunk)) {
             if wanted.next_if_eq(&slot).is_some() {
                 let unreadable = |error| damaged(&name(cycle, next))(error);
                 let bytes = bytes.map_err(unreadable)?;

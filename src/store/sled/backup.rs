@@ -47,7 +47,7 @@ fn copy_log(disk: &Disk, to: &Path) -> Result<(), StoreError> {
         let chunk = disk.get(&key)?.ok_or_else(|| StoreError::Damaged {
             what: format!("chunk {} of {} of the event log is missing", number.0, end.0),
         })?;
-        writes.put(key, (*chunk).as_ref().to_vec());
+        writes.put(key, chunk.to_vec());
         if writes.bytes() > STEP_BYTES {
             copy.write(std::mem::take(&mut writes))?;
         }
