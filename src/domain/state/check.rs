@@ -63,7 +63,9 @@ impl Run {
         if batch.cutoff.is_some_and(|cutoff| !cutoff.is_finite()) {
             return Err("its cutoff is not finite".to_owned());
         }
-        let mut seen = BTreeSet::new();
+        if let Some(sample) = twice(batch.picks.iter().map(|pick| &pick.sample)) {
+            return Err(format!("sample {sample} is picked twice"));
+        }
         for pick in &batch.picks {
             match (self.labels.contains_key(&pick.sample), pick.arm == Arm::Relabel) {
                 (true, false) => {
@@ -74,9 +76,6 @@ impl Run {
                     return Err(format!("sample {sample} is to be asked again, but has no label"));
                 }
                 (true, true) | (false, false) => {}
-            }
-            if !seen.insert(&pick.sample) {
-                return Err(format!("sample {} is picked twice", pick.sample));
             }
             if pick.score.is_some_and(|score| !score.is_finite()) {
                 return Err(format!("the score of sample {} is not finite", pick.sample));
@@ -116,13 +115,13 @@ impl Run {
         if voted.votes.is_empty() {
             return Err("it holds no answer".to_owned());
         }
-        let mut seen = BTreeSet::new();
+        let repeated = twice(voted.votes.iter().map(|vote| (&vote.sample, &vote.annotator)));
         for vote in &voted.votes {
             let (sample, annotator) = (&vote.sample, &vote.annotator);
             self.check_is_asked(missing, sample)?;
             let before = self.votes.get(sample).map(Vec::as_slice).unwrap_or_default();
             let voted = before.iter().any(|ballot| ballot.annotator == *annotator);
-            if voted || !seen.insert((sample, annotator)) {
+            if voted || repeated == Some((sample, annotator)) {
                 return Err(format!("{annotator} answers twice for sample {sample}"));
             }
             self.check_class(sample, vote.label)?;
@@ -134,15 +133,14 @@ impl Run {
         if relabelled.labels.is_empty() {
             return Err("it holds no label".to_owned());
         }
-        let mut seen = BTreeSet::new();
+        if let Some(sample) = twice(relabelled.labels.iter().map(|relabel| &relabel.sample)) {
+            return Err(format!("sample {sample} is labelled twice"));
+        }
         for relabel in &relabelled.labels {
             let sample = &relabel.sample;
             let known = self.labels.get(sample).map(|known| known.label);
             if known != Some(relabel.before) {
                 return Err(format!("the label of sample {sample} was not what it says it was"));
-            }
-            if !seen.insert(sample) {
-                return Err(format!("sample {sample} is labelled twice"));
             }
             if relabel.after.task() != relabel.before.task() {
                 return Err(format!("the new label of sample {sample} is one of another task"));
@@ -160,16 +158,15 @@ impl Run {
         if annotated.labels.is_empty() {
             return Err("it holds no label".to_owned());
         }
-        let mut seen = BTreeSet::new();
+        if let Some(sample) = twice(annotated.labels.iter().map(|said| &said.sample)) {
+            return Err(format!("sample {sample} is labelled twice"));
+        }
         for annotation in &annotated.labels {
             let sample = &annotation.sample;
             self.check_is_asked(missing, sample)?;
             // All others that are missing had no label when they were picked.
             if self.picks.get(sample) == Some(&Arm::Relabel) {
                 return Err(format!("sample {sample} is labelled already"));
-            }
-            if !seen.insert(sample) {
-                return Err(format!("sample {sample} is labelled twice"));
             }
             self.check_class(sample, annotation.label)?;
         }
@@ -307,11 +304,10 @@ impl Run {
         if selected.incumbent != self.production {
             return Err("its incumbent is not the production model".to_owned());
         }
-        let mut seen = BTreeSet::new();
+        if let Some(model) = twice(selected.candidates.iter().map(|candidate| candidate.model)) {
+            return Err(format!("candidate {model} is listed twice"));
+        }
         for candidate in &selected.candidates {
-            if !seen.insert(candidate.model) {
-                return Err(format!("candidate {} is listed twice", candidate.model));
-            }
             let saved = checkpoints.iter().any(|saved| saved.model == candidate.model);
             if !saved && Some(candidate.model) != self.production {
                 return Err(format!("candidate {} is not known", candidate.model));
@@ -408,13 +404,13 @@ impl Run {
             .chain(started.map(|workflow| (workflow, "the workflow")))
             .chain(masks.map(|mask| (mask, "a label")))
             .collect();
-        let mut seen = BTreeSet::new();
+        let repeated = twice(removed.removed.iter().map(|gone| gone.artifact));
         for gone in &removed.removed {
             let artifact = gone.artifact;
             if let Some(what) = needed.get(&artifact) {
                 return Err(format!("it removes {artifact}, which is {what}"));
             }
-            if self.removed.contains_key(&artifact) || !seen.insert(artifact) {
+            if self.removed.contains_key(&artifact) || repeated == Some(artifact) {
                 return Err(format!("it removes {artifact} twice"));
             }
         }
@@ -463,4 +459,11 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The least of the values that are there more than once.
+fn twice<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    values.array_windows().find_map(|[one, next]| (one == next).then_some(*one))
 }
