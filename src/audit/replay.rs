@@ -132,9 +132,9 @@ impl Replay {
     pub fn snapshot(&self) -> Snapshot {
         let run = &self.run;
         let labels = run.labels.iter().map(|(sample, known)| (sample, known.label));
-        let mut arms: BTreeMap<String, u64> = BTreeMap::new();
+        let mut arms: BTreeMap<&str, u64> = BTreeMap::new();
         for known in run.labels.values() {
-            *arms.entry(arm(known.arm).to_owned()).or_default() += 1;
+            *arms.entry(arm(known.arm)).or_default() += 1;
         }
         let measured = |stage: KpiStage| {
             let of = |line: &CycleSummary| match stage {
@@ -151,7 +151,7 @@ impl Replay {
             phase: run.phase.name().to_owned(),
             labelled: run.labelled(),
             labelled_set: labelled_set_digest(labels),
-            arms,
+            arms: arms.into_iter().map(|(arm, labels)| (arm.to_owned(), labels)).collect(),
             answers: run.answers,
             spent_seconds: run.spent.as_secs_f64(),
             production: run.production,
