@@ -187,7 +187,7 @@ pub trait EventLog: Send + Sync {
     /// are verified.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] names the first record that does not fit.
+    /// [`StoreError::Damaged`] names the first record that does not fit, or else the first whose event cannot be decoded.
     fn read(&self, cycle: CycleId, from: Revision, limit: usize) -> Answer<'_, Vec<Recorded>>;
 
     /// Hands the events of a run to `visit`, from the cycle `from` on, in order, until it answers false or the run's logs are

@@ -299,22 +299,21 @@ pub fn encode_record(
         actor: &record.actor,
     };
     let header = header.write();
-    let header_length = u16::try_from(header.len()).map_err(|_| {
-        CodecError::Malformed(format!("a header of {} bytes, 65535 are allowed", header.len()))
-    })?;
     record.hash = record_hash(record.previous, &header, record.original.unwrap_or(payload.digest));
-    Ok(put_together(header_length, &header, record.original, payload, artifact))
+    put_together(&header, record.original, payload, artifact)
 }
 
 fn put_together(
-    header_length: u16,
     header: &[u8],
     original: Option<Digest>,
     payload: &Payload,
     artifact: bool,
-) -> Vec<u8> {
-    envelope(header.len() + payload.bytes.len() + 35, |bytes| {
-        bytes.extend_from_slice(&header_length.to_le_bytes());
+) -> Result<Vec<u8>, CodecError> {
+    let length = u16::try_from(header.len()).map_err(|_| {
+        CodecError::Malformed(format!("a header of {} bytes, 65535 are allowed", header.len()))
+    })?;
+    Ok(envelope(header.len() + payload.bytes.len() + 35, |bytes| {
+        bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(header);
         bytes.push(match (original, artifact) {
             (None, false) => FORM_INLINE,
@@ -331,7 +330,7 @@ fn put_together(
         } else {
             bytes.extend_from_slice(&payload.bytes);
         }
-    })
+    }))
 }
 
 /// The record with another payload and the same hash: it keeps the digest of the payload that it was written with.
@@ -343,21 +342,16 @@ pub(super) fn rewrite_record(
     payload: &Payload,
     artifact: bool,
 ) -> Result<Vec<u8>, CodecError> {
-    let original = take_apart(bytes)?.digest;
-    let (length, rest) = split::<2>(open_envelope(bytes)?)?;
-    let length = u16::from_le_bytes(*length);
-    let (header, _) = split_at(rest, usize::from(length))?;
-    Ok(put_together(length, header, Some(original), payload, artifact))
+    let parts = Parts::of(open_envelope(bytes)?)?;
+    put_together(parts.header_bytes, Some(parts.covered()), payload, artifact)
 }
 
 /// A record taken apart but its event not decoded.
 struct Parts<'a> {
     header: Header<'a>,
-    hash: Digest,
-    /// The digest that the hash covers.
-    digest: Digest,
-    /// Whether that is the digest of another payload, which was there before.
-    is_rewritten: bool,
+    header_bytes: &'a [u8],
+    /// The digest of the payload that it was written with, where it is another one now.
+    original: Option<Digest>,
     payload: Form<'a>,
 }
 
@@ -367,38 +361,89 @@ enum Form<'a> {
     Artifact { digest: Digest, length: u64 },
 }
 
-fn take_apart(bytes: &[u8]) -> Result<Parts<'_>, CodecError> {
-    let (length, rest) = split::<2>(open_envelope(bytes)?)?;
-    let (header_bytes, rest) = split_at(rest, usize::from(u16::from_le_bytes(*length)))?;
-    let header = Header::read(header_bytes)?;
-    let ([form], rest) = split::<1>(rest)?;
-    let (original, rest) = match *form {
-        FORM_REWRITTEN | FORM_REWRITTEN_ARTIFACT => {
-            let (original, rest) = split::<32>(rest)?;
-            (Some(Digest::from_bytes(*original)), rest)
+impl Form<'_> {
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Inline(bytes) => Digest::of(bytes),
+            Self::Artifact { digest, .. } => *digest,
         }
-        _ => (None, rest),
-    };
-    let payload = match *form {
-        FORM_INLINE | FORM_REWRITTEN => Form::Inline(rest),
-        FORM_ARTIFACT | FORM_REWRITTEN_ARTIFACT => {
-            let (digest, rest) = split::<32>(rest)?;
-            let (length, rest) = split::<8>(rest)?;
-            if !rest.is_empty() {
-                return Err(CodecError::Malformed("bytes after the payload's name".into()));
+    }
+}
+
+impl<'a> Parts<'a> {
+    /// Of what is inside an envelope.
+    fn of(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        let (length, rest) = split::<2>(bytes)?;
+        let (header_bytes, rest) = split_at(rest, usize::from(u16::from_le_bytes(*length)))?;
+        let header = Header::read(header_bytes)?;
+        let ([form], rest) = split::<1>(rest)?;
+        let (original, rest) = match *form {
+            FORM_REWRITTEN | FORM_REWRITTEN_ARTIFACT => {
+                let (original, rest) = split::<32>(rest)?;
+                (Some(Digest::from_bytes(*original)), rest)
             }
-            let digest = Digest::from_bytes(*digest);
-            Form::Artifact { digest, length: u64::from_le_bytes(*length) }
-        }
-        form => return Err(CodecError::Malformed(format!("payload form {form}"))),
-    };
-    // What a rewritten payload is, an event tells, and verification compares.
-    let digest = original.unwrap_or_else(|| match payload {
-        Form::Inline(bytes) => Digest::of(bytes),
-        Form::Artifact { digest, .. } => digest,
-    });
-    let hash = record_hash(header.previous, header_bytes, digest);
-    Ok(Parts { header, hash, digest, is_rewritten: original.is_some(), payload })
+            _ => (None, rest),
+        };
+        let payload = match *form {
+            FORM_INLINE | FORM_REWRITTEN => Form::Inline(rest),
+            FORM_ARTIFACT | FORM_REWRITTEN_ARTIFACT => {
+                let (digest, rest) = split::<32>(rest)?;
+                let (length, rest) = split::<8>(rest)?;
+                if !rest.is_empty() {
+                    return Err(CodecError::Malformed("bytes after the payload's name".into()));
+                }
+                let digest = Digest::from_bytes(*digest);
+                Form::Artifact { digest, length: u64::from_le_bytes(*length) }
+            }
+            form => return Err(CodecError::Malformed(format!("payload form {form}"))),
+        };
+        Ok(Self { header, header_bytes, original, payload })
+    }
+
+    /// The digest that the hash covers. What a rewritten payload is, an event tells, and verification compares.
+    fn covered(&self) -> Digest {
+        self.original.unwrap_or_else(|| self.payload.digest())
+    }
+
+    fn hash(&self) -> Digest {
+        record_hash(self.header.previous, self.header_bytes, self.covered())
+    }
+
+    /// The record whose hash is known. `load` fetches a payload that is an artifact.
+    fn decode<P: AsRef<[u8]>, E: From<CodecError>>(
+        self,
+        hash: Digest,
+        load: impl FnOnce(&Digest) -> Result<P, E>,
+    ) -> Result<Recorded, E> {
+        let Self { header, original, payload, .. } = self;
+        let event = match payload {
+            Form::Inline(payload) => decode_event(header.version, payload)?,
+            Form::Artifact { digest, length: expected } => {
+                let payload = load(&digest)?;
+                let payload = payload.as_ref();
+                let actual = payload.len() as u64;
+                if expected != actual {
+                    return Err(CodecError::Length { expected, actual }.into());
+                }
+                decode_event(header.version, payload)?
+            }
+        };
+        Ok(Recorded {
+            id: header.id,
+            cycle: header.cycle(),
+            revision: header.revision,
+            position: header.position,
+            recorded: header.recorded,
+            causation: header.causation,
+            actor: header.actor.to_owned(),
+            version: header.version,
+            workflow: header.workflow,
+            previous: header.previous,
+            hash,
+            original,
+            event,
+        })
+    }
 }
 
 /// Whether the bytes begin like an envelope; what is in it is not looked at.
@@ -432,22 +477,20 @@ pub(super) struct Skimmed {
 /// # Errors
 /// [`CodecError`] if the bytes are no record.
 pub(super) fn skim_record(bytes: &[u8]) -> Result<Skimmed, CodecError> {
-    let Parts { header, hash, payload, is_rewritten, .. } = take_apart(bytes)?;
+    let parts = Parts::of(open_envelope(bytes)?)?;
+    let Parts { header, payload, original, .. } = &parts;
     Ok(Skimmed {
         cycle: header.cycle(),
         revision: header.revision,
         position: header.position,
         previous: header.previous,
-        hash,
+        hash: parts.hash(),
         recorded: header.recorded,
         payload: match payload {
             Form::Inline(_) => None,
-            Form::Artifact { digest, .. } => Some(digest),
+            Form::Artifact { digest, .. } => Some(*digest),
         },
-        now: is_rewritten.then(|| match payload {
-            Form::Inline(bytes) => Digest::of(bytes),
-            Form::Artifact { digest, .. } => digest,
-        }),
+        now: original.map(|_| payload.digest()),
     })
 }
 
@@ -461,33 +504,23 @@ pub fn decode_record<E: From<CodecError>>(
     bytes: &[u8],
     load: impl FnOnce(&Digest) -> Result<Vec<u8>, E>,
 ) -> Result<Recorded, E> {
-    let Parts { header, hash, digest: covered, is_rewritten, payload } = take_apart(bytes)?;
-    let event = match payload {
-        Form::Inline(payload) => decode_event(header.version, payload)?,
-        Form::Artifact { digest, length: expected } => {
-            let payload = load(&digest)?;
-            let actual = payload.len() as u64;
-            if expected != actual {
-                return Err(CodecError::Length { expected, actual }.into());
-            }
-            decode_event(header.version, &payload)?
-        }
-    };
-    Ok(Recorded {
-        id: header.id,
-        cycle: header.cycle(),
-        revision: header.revision,
-        position: header.position,
-        recorded: header.recorded,
-        causation: header.causation,
-        actor: header.actor.to_owned(),
-        version: header.version,
-        workflow: header.workflow,
-        previous: header.previous,
-        hash,
-        original: is_rewritten.then_some(covered),
-        event,
-    })
+    let parts = Parts::of(open_envelope(bytes)?)?;
+    let hash = parts.hash();
+    parts.decode(hash, load)
+}
+
+/// Decodes a record that [`skim_record`] has read, which is not done again: `hash` is the one that it found, and `payload` what
+/// the artifact holds that it named.
+///
+/// # Errors
+/// [`CodecError`] if its event cannot be decoded.
+pub(super) fn decode_skimmed(
+    bytes: &[u8],
+    hash: Digest,
+    payload: Option<&[u8]>,
+) -> Result<Recorded, CodecError> {
+    let (_, rest) = split::<ENVELOPE>(bytes)?;
+    Parts::of(rest)?.decode(hash, |_| Ok(payload.unwrap_or_default()))
 }
 
 fn record_hash(previous: Digest, header: &[u8], payload: Digest) -> Digest {

@@ -406,7 +406,7 @@ pub(super) trait Source: Sync {
 }
 
 /// A value in a backend's own memory.
-pub(super) type Value<'a> = Box<dyn Deref<Target = [u8]> + 'a>;
+pub(super) type Value<'a> = Box<dyn Deref<Target = [u8]> + Send + Sync + 'a>;
 
 /// What is done with a key and its value.
 pub(super) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
