@@ -98,17 +98,7 @@ fn check<'s>(
     cycle: CycleId,
     stretch: &Stretch,
 ) -> Result<Vec<Checked<'s>>, StoreError> {
-    // Records that were written together lie in one chunk, which is then fetched once.
-    let mut next = stretch.first;
-    let chunks: Vec<(Revision, &[Place])> = stretch
-        .places
-        .chunk_by(|a, b| a.chunk == b.chunk)
-        .map(|places| {
-            let first = next;
-            next.0 = next.0.saturating_add(places.len() as u64);
-            (first, places)
-        })
-        .collect();
+    let chunks: Vec<(Revision, &[Place])> = by_chunk(stretch).collect();
     let read: Vec<Result<Checked, StoreError>> = chunks
         .par_iter()
         .with_min_len(CHUNKS_PER_THREAD)
@@ -135,6 +125,17 @@ fn check<'s>(
         });
     }
     Ok(checked)
+}
+
+/// The places of a stretch, chunk by chunk, with the revision of each first one. Records that were written together lie in one
+/// chunk, which is then fetched once.
+fn by_chunk(stretch: &Stretch) -> impl Iterator<Item = (Revision, &[Place])> {
+    let mut next = stretch.first;
+    stretch.places.chunk_by(|a, b| a.chunk == b.chunk).map(move |places| {
+        let first = next;
+        next.0 = next.0.saturating_add(places.len() as u64);
+        (first, places)
+    })
 }
 
 /// The records of one chunk that lie at `places`, which are in order; the first has the revision `first`.
@@ -201,17 +202,16 @@ pub(super) fn read_raw(
     stretch: &Stretch,
     log: &mut RawLog,
 ) -> Result<(), StoreError> {
-    let mut next = stretch.first;
-    for places in stretch.places.chunk_by(|a, b| a.chunk == b.chunk) {
-        let end = next.0.saturating_add(places.len() as u64);
-        let chunk = fetch(source, cycle, next, places)?;
+    for (first, places) in by_chunk(stretch) {
+        let chunk = fetch(source, cycle, first, places)?;
+        let mut next = first;
         for bytes in records_at(places.iter().map(|place| place.slot), &chunk) {
             let unreadable = |error| damaged(&name(cycle, next))(error);
             let bytes = bytes.map_err(unreadable)?;
             log.push(bytes, codec::skim_record(bytes).map_err(unreadable)?.payload);
             next = next.next();
         }
-        if next.0 < end {
+        if next.0 < first.0.saturating_add(places.len() as u64) {
             return Err(missing(cycle, next));
         }
     }
