@@ -366,24 +366,26 @@ fn a_pipeline_names_the_row_of_the_pool_and_hands_on_what_came_before_it() {
 }
 
 #[test]
-fn a_pipeline_that_is_stopped_hands_nothing_on_any_more() {
+fn a_pipeline_that_is_stopped_ends_between_two_batches() {
     let (_folder, model) = Linear::default().saved();
-    let pool = uneven(1000);
-    let handed = std::cell::Cell::new(0);
-    let stop = || handed.get() >= 30;
-    let pipeline = pipeline::Pipeline { source: &pool, batch: 10, readers: 1, stop: &stop };
-    let ended = pipeline.run(&mut sessions(&model, 2), &mut |_, answer| {
-        assert!(!stop(), "it was told to stop");
-        handed.set(handed.get() + answer.logits.rows());
-        ControlFlow::Continue(())
-    });
-    assert!(ended.unwrap().is_break());
-    // How many batches go together depends on how fast they are; at most a quarter of all that are left.
-    assert!(
-        (30..300).contains(&handed.get()) && handed.get().is_multiple_of(10),
-        "{} rows",
+    let stopped = |rows: usize, lanes: usize| {
+        let pool = uneven(rows);
+        let handed = std::cell::Cell::new(0);
+        let stop = || handed.get() >= 30;
+        let pipeline = pipeline::Pipeline { source: &pool, batch: 10, readers: 1, stop: &stop };
+        let ended = pipeline.run(&mut sessions(&model, lanes), &mut |_, answer| {
+            assert!(!stop(), "it was told to stop");
+            handed.set(handed.get() + answer.logits.rows());
+            ControlFlow::Continue(())
+        });
+        assert!(ended.unwrap().is_break());
         handed.get()
-    );
+    };
+    // Where no more than two batches are left for each model, every one goes alone.
+    assert_eq!(stopped(100, 5), 30);
+    // Of many, fast ones go together; at most a quarter of all that are left.
+    let rows = stopped(1000, 2);
+    assert!((30..300).contains(&rows) && rows.is_multiple_of(10), "{rows} rows");
 }
 
 #[test]
