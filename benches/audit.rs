@@ -189,7 +189,7 @@ fn log(base: &Path, runtime: &Runtime, events: usize) {
 
     let mut events = 0;
     let verified = best_of(2, || {
-        let found = runtime.block_on(verify(&*store, store.artifacts(), None)).unwrap();
+        let found = verify(&*store, store.artifacts(), None).unwrap();
         // The file that is the production model is made by a run at work, and these were never.
         let wrong = found.runs.iter().flat_map(|run| &run.findings).find(|f| f.cycle.is_some());
         assert_eq!(wrong, None);
@@ -220,7 +220,7 @@ fn growth(base: &Path, runtime: &Runtime, cycles: u32) {
     let (scan, hash, _) = yardsticks(folder.path(), 1, cycles);
     let store = SledStore::open(folder.path(), SledOptions::default()).unwrap();
     let verified = best_of(1, || {
-        runtime.block_on(verify(&store, store.artifacts(), None)).unwrap();
+        verify(&store, store.artifacts(), None).unwrap();
     });
     let engine = engine(&Arc::new(store));
     let request = Request::Replay { run: None, to: None };

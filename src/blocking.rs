@@ -27,3 +27,8 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         },
     }
 }
+
+/// Waits for work on a thread where no runtime is; what would be [`blocking`] elsewhere is then done on it.
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
+    futures_lite::future::block_on(work)
+}

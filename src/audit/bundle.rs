@@ -317,7 +317,7 @@ pub async fn verify(
     let log = Excerpt::read(about.run, &bundle.bytes("log")?, &artifacts);
     let left_out: BTreeSet<Digest> = about.left_out.keys().copied().collect();
     let mut found = BundleVerification {
-        verification: verify_apart(&log, &artifacts, about.run, &left_out).await?,
+        verification: verify_apart(&log, &artifacts, about.run, &left_out)?,
         size: about.size,
         root: about.root,
         signed_by: None,

@@ -16,17 +16,16 @@ mod named;
 mod reader;
 
 use crate::artifacts::Artifacts;
-use crate::blocking::blocking;
+use crate::blocking::wait;
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleNumber, Revision, RunId};
 use crate::store::{EventLog, StoreError, fold_to_damage};
 use named::{Named, Names};
+use rayon::prelude::*;
 use reader::Reader;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 
 /// What was found of the whole store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,16 +93,17 @@ impl Verification {
     }
 }
 
-/// Verifies one run, or all of a store.
+/// Verifies one run, or all of a store. Blocks: every record and every artifact is read, by all cores. The log is asked on
+/// threads of rayon's, where no async runtime is.
 ///
 /// # Errors
 /// [`StoreError`] where the store cannot be read at all; a record that does not fit is a finding.
-pub async fn verify(
+pub fn verify(
     log: &dyn EventLog,
     artifacts: &Artifacts,
     run: Option<RunId>,
 ) -> Result<Verification, StoreError> {
-    hold(log, artifacts, run, None).await
+    hold(log, artifacts, run, None)
 }
 
 /// Verifies the log of one run apart from its store: artifacts that are `left_out` are not looked for, and no file is
@@ -111,70 +111,68 @@ pub async fn verify(
 ///
 /// # Errors
 /// As [`verify`].
-pub async fn verify_apart(
+pub fn verify_apart(
     log: &dyn EventLog,
     artifacts: &Artifacts,
     run: RunId,
     left_out: &BTreeSet<Digest>,
 ) -> Result<Verification, StoreError> {
-    hold(log, artifacts, Some(run), Some(left_out)).await
+    hold(log, artifacts, Some(run), Some(left_out))
 }
 
-async fn hold(
+fn hold(
     log: &dyn EventLog,
     artifacts: &Artifacts,
     run: Option<RunId>,
     left_out: Option<&BTreeSet<Digest>>,
 ) -> Result<Verification, StoreError> {
-    let runs: Vec<RunId> = match run {
-        Some(run) => vec![run],
-        None => log.runs().await?.into_iter().map(|(run, _)| run).collect(),
-    };
-    let mut found = Vec::with_capacity(runs.len());
-    let mut named = Named::default();
-    for (run, names) in each(log, artifacts, &runs, left_out.is_none()).await? {
-        named.add(names, run.run);
-        found.push(run);
-    }
-    named.by.retain(|digest, _| !left_out.is_some_and(|left_out| left_out.contains(digest)));
-    let artifacts = artifacts.clone();
-    let (found, intact) = blocking(move || {
-        let intact = named.check(&artifacts, &mut found);
-        (found, intact)
+    // What an async runtime does elsewhere is done at once on a thread of rayon's: a run that went from one thread to another
+    // cost a quarter more.
+    rayon::scope(|_| {
+        let runs: Vec<RunId> = match run {
+            Some(run) => vec![run],
+            None => wait(log.runs())?.into_iter().map(|(run, _)| run).collect(),
+        };
+        let mut found = Vec::with_capacity(runs.len());
+        let mut named = Named::default();
+        for (run, names) in each(log, artifacts, &runs, left_out.is_none())? {
+            named.add(names, run.run);
+            found.push(run);
+        }
+        named.by.retain(|digest, _| !left_out.is_some_and(|left_out| left_out.contains(digest)));
+        let intact = named.check(artifacts, &mut found);
+        let events = found.iter().map(|run| run.events).sum();
+        let damaged = found
+            .is_empty()
+            .then(|| "there are no runs, where a state directory is made by one".to_owned());
+        Ok(Verification { events, artifacts: intact, runs: found, damaged })
     })
-    .await;
-    let events = found.iter().map(|run| run.events).sum();
-    let damaged = found
-        .is_empty()
-        .then(|| "there are no runs, where a state directory is made by one".to_owned());
-    Ok(Verification { events, artifacts: intact, runs: found, damaged })
 }
 
-/// Reads each run's log, as many at a time as there are cores; answers in the order of `runs`.
-async fn each(
+/// Reads each run's log on one thread, as many at a time as there are cores; answers in the order of `runs`.
+fn each(
     log: &dyn EventLog,
     artifacts: &Artifacts,
     runs: &[RunId],
     in_store: bool,
 ) -> Result<Vec<(VerifiedRun, Names)>, StoreError> {
     let next = AtomicUsize::new(0);
-    let lane = async || {
+    let lane = |_| {
         let (mut done, mut pool) = (Vec::new(), None);
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(run) = runs.get(place) else { return Ok(done) };
             let reader = Reader::new(*run, artifacts.clone(), pool, in_store);
-            let ended = read(log, reader).await?;
+            let ended = wait(read(log, reader))?;
             pool = ended.pool;
             done.push((place, (ended.found, ended.names)));
         }
     };
-    let lanes = rayon::current_num_threads().min(runs.len());
-    let lanes: Vec<_> = all((0..lanes).map(|_| lane())).await;
-    let mut done = Vec::with_capacity(runs.len());
-    for lane in lanes {
-        done.append(&mut lane?);
-    }
+    let lanes = (0..rayon::current_num_threads().min(runs.len())).into_par_iter().with_max_len(1);
+    let mut done = lanes.map(lane).try_reduce(Vec::new, |mut all: Vec<_>, lane| {
+        all.extend(lane);
+        Ok(all)
+    })?;
     done.sort_unstable_by_key(|(place, _)| *place);
     Ok(done.into_iter().map(|(_, run)| run).collect())
 }
@@ -192,21 +190,4 @@ async fn read(log: &dyn EventLog, reader: Reader) -> Result<Reader, StoreError> 
     }
     reader.check_rewritten(); // where it ended early, what tells of them may lie beyond
     Ok(reader)
-}
-
-/// Waits for all of them.
-async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    poll_fn(|context| {
-        let mut ready = true;
-        for (future, output) in waiting.iter_mut().filter(|(_, output)| output.is_none()) {
-            match future.as_mut().poll(context) {
-                Poll::Ready(done) => *output = Some(done),
-                Poll::Pending => ready = false,
-            }
-        }
-        if ready { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    waiting.into_iter().filter_map(|(_, output)| output).collect()
 }

@@ -37,7 +37,7 @@ pub(super) async fn verify(
                 Some(run) => Some(find(&store, Some(run)).await?),
                 None => None,
             };
-            verify_store(&store, store.artifacts(), run).await?
+            verify_store(&store, store.artifacts(), run)?
         }
         Err(CliError::Store(StoreError::Damaged { what })) => Verification::not_opened(what),
         Err(other) => return Err(other),

@@ -84,7 +84,7 @@ async fn verified(copy: &Path, original: &Path) -> Result<Verification, ControlE
         // Loading a run makes the file that is its production model; what is wrong with the run is found below.
         let _found_below = engine.status(run).await;
     }
-    verify(&*store, &artifacts, None).await.map_err(|error| of_store(error, original))
+    verify(&*store, &artifacts, None).map_err(|error| of_store(error, original))
 }
 
 fn of_store(error: StoreError, original: &Path) -> ControlError {

@@ -4,11 +4,11 @@ use super::{ControlError, find_run, records};
 use crate::audit::report::Gathering;
 use crate::audit::report::value::{RandomEstimate, Report, Stands};
 use crate::audit::verify::{Verification, verify};
+use crate::blocking::attempt;
 use crate::domain::ids::{CycleNumber, RunId};
 use crate::engine::savings::{Savings, savings};
 use crate::engine::status::{RunState, RunStatus};
 use crate::engine::{Engine, EngineError};
-use tokio::runtime::Handle;
 
 /// How often a record is verified that changes meanwhile: what was committed between two looks is no finding.
 const VERIFICATIONS_MAX: u32 = 3;
@@ -49,10 +49,9 @@ async fn verified(engine: &Engine, run: RunId) -> Result<Verification, ControlEr
     let mut tries = 0;
     loop {
         let before = engine.status(run).await?.head;
-        let (there, runtime) = (engine.clone(), Handle::current());
-        let work =
-            move || runtime.block_on(verify(there.event_log(), there.artifacts(), Some(run)));
-        let found = match tokio::task::spawn_blocking(work).await {
+        let there = engine.clone();
+        let work = move || verify(there.event_log(), there.artifacts(), Some(run));
+        let found = match attempt(work).await {
             Ok(found) => found.map_err(EngineError::from)?,
             Err(join) => Verification::not_opened(format!("the verification broke off: {join}")),
         };

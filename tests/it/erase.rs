@@ -148,7 +148,7 @@ async fn what_a_sample_is_is_gone_from_the_disk_and_every_hash_is_as_before() {
     }
     let after_tree = tree::records(&store).await.unwrap();
     assert_eq!(before_tree[..], after_tree[..before_tree.len()], "checkpoints kept elsewhere hold");
-    let found = verify(&store, store.artifacts(), None).await.unwrap();
+    let found = verify(&store, store.artifacts(), None).unwrap();
     assert!(found.is_sound(), "{found:?}");
     let notes: Vec<&str> = found.runs[0].notes.iter().map(|note| note.what.as_str()).collect();
     let said = |words: &str| notes.iter().any(|note| note.contains(words));
@@ -198,7 +198,7 @@ async fn a_record_that_no_erasure_speaks_of_is_found() {
     store.rewrite(&state, SledOptions::default(), &changes, Commit::default()).await.unwrap();
     let store = open(&folder);
     assert_eq!(records(&store).await.0, run);
-    let found = verify(&store, store.artifacts(), None).await.unwrap();
+    let found = verify(&store, store.artifacts(), None).unwrap();
     let findings = &found.runs[0].findings;
     assert!(findings.iter().any(|of| of.what.contains("no event says so")), "{findings:?}");
     let place = log.iter().position(|recorded| changes.contains_key(&recorded.position)).unwrap();
@@ -234,7 +234,7 @@ async fn forged(sample: &str, change: &dyn Fn(&mut Event) -> bool) -> Vec<String
     let state = folder.path("state");
     store.rewrite(&state, SledOptions::default(), &changes, commit).await.unwrap();
     let store = open(&folder);
-    let found = verify(&store, store.artifacts(), Some(run)).await.unwrap();
+    let found = verify(&store, store.artifacts(), Some(run)).unwrap();
     found.runs[0].findings.iter().map(|finding| finding.what.clone()).collect()
 }
 
@@ -289,7 +289,7 @@ async fn what_is_erased_after_a_repair_that_lost_events_leaves_a_log_that_opens(
     let store = open_in(&state);
     let artifacts = Artifacts::as_they_are(state.join("artifacts"));
     erasure.remove_files(&store, &artifacts).await.unwrap();
-    let found = verify(&store, store.artifacts(), None).await.unwrap();
+    let found = verify(&store, store.artifacts(), None).unwrap();
     assert!(found.is_sound(), "{found:?}");
     assert!(store.commit(Commit::default()).await.is_ok(), "the store goes on");
 }
@@ -325,7 +325,7 @@ async fn an_interrupted_erasure_is_finished_by_asking_again() {
     again.remove_files(&store, &artifacts).await.unwrap();
     let left = artifacts.list().unwrap().len();
     assert_eq!(left, 4, "the workflow, the pool, the shared mask, and the event as it is now");
-    assert!(verify(&store, store.artifacts(), None).await.unwrap().is_sound());
+    assert!(verify(&store, store.artifacts(), None).unwrap().is_sound());
 }
 
 /// Erases a sample in a state directory, with the files.
@@ -348,7 +348,7 @@ async fn a_repair_brings_nothing_back_that_was_erased_here_or_in_the_copy() {
         assert!(matches!(repaired, Repair::Rebuilt(_)), "{repaired:?}");
         std::fs::remove_dir_all(&copy).unwrap();
         let store = open_in(&state);
-        let found = verify(&store, store.artifacts(), None).await.unwrap();
+        let found = verify(&store, store.artifacts(), None).unwrap();
         assert!(found.is_sound(), "{found:?}");
         let artifacts = store.artifacts();
         assert_eq!(masks.map(|mask| artifacts.path(&mask).exists()), [false, true]);
@@ -486,7 +486,7 @@ async fn masks_and_events_that_are_files_go_where_nothing_else_needs_them() {
         erasure.remove_files(&store, &artifacts).await.unwrap();
         assert_eq!(masks.map(|mask| artifacts.path(&mask).exists()), [false, true]);
         assert!(!artifacts.path(&annotated).exists(), "the event as it was");
-        let found = verify(&store, store.artifacts(), None).await.unwrap();
+        let found = verify(&store, store.artifacts(), None).unwrap();
         assert!(found.is_sound(), "{found:?}");
     }
     let left = artifacts.list().unwrap().len();
@@ -508,7 +508,7 @@ async fn a_disk_that_fails_anywhere_leaves_the_old_log_or_the_new_one() {
         let is_new = log.iter().any(|recorded| recorded.original.is_some());
         assert_eq!(log.len(), if is_new { 7 } else { 6 }, "step {number}");
         assert!(is_new || done.is_err(), "step {number} failed and nobody was told");
-        let found = verify(&store, store.artifacts(), None).await.unwrap();
+        let found = verify(&store, store.artifacts(), None).unwrap();
         assert!(found.is_sound(), "step {number}: {found:?}");
         outcomes[usize::from(is_new)] += 1;
         if faults.steps() < number {

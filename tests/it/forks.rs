@@ -163,7 +163,7 @@ async fn a_fork_shares_the_past_and_has_a_future_of_its_own() {
     assert_eq!(found.futures.common, CycleNumber(1));
 
     drop(engine);
-    verdict(state.path()).await.unwrap();
+    verdict(state.path()).unwrap();
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn what_contradicts_the_past_is_refused_by_its_key() {
     let fork = engine.fork(run, CycleNumber(3), seed).await.unwrap();
     ended(&engine, fork).await;
     drop(engine);
-    verdict(state.path()).await.unwrap();
+    verdict(state.path()).unwrap();
 }
 
 /// What is said of a store with both logs, after the fork's was written anew with a change.
@@ -218,7 +218,7 @@ async fn said(state: &Path, ours: &[Recorded], theirs: &[Recorded]) -> Result<()
     let _ = std::fs::remove_dir_all(state.join("log"));
     let _ = std::fs::remove_file(state.join("acknowledged"));
     written(state, &[theirs, ours].concat()).await;
-    verdict(state).await
+    verdict(state)
 }
 
 #[tokio::test]
@@ -296,7 +296,7 @@ async fn a_forged_past_is_found_beside_labels_that_were_erased_in_the_other_run(
         let commit = erasure.commit(at, "cli", &|| uuid::Uuid::from_u128(9));
         let options = SledOptions::default();
         store.rewrite(state.path(), options, erasure.changes(), commit).await.unwrap();
-        let said = verdict(state.path()).await.err().unwrap_or_default();
+        let said = verdict(state.path()).err().unwrap_or_default();
         assert_eq!(said.contains("Annotated is not what run"), is_forged, "{said}");
         assert_eq!(said.is_empty(), !is_forged, "{said}");
     }
@@ -335,7 +335,7 @@ async fn a_pool_that_grew_is_taken_as_the_run_would_have_and_another_one_is_refu
     let error = engine.fork(run, CycleNumber(2), definition).await.unwrap_err().to_string();
     assert!(error.contains("a0"), "{error}");
     drop(engine);
-    verdict(state.path()).await.unwrap();
+    verdict(state.path()).unwrap();
 }
 
 /// However many cycles: they are one commit.

@@ -59,11 +59,11 @@ async fn refused(engine: &Engine, request: Request) -> String {
     handle(engine, request).await.unwrap_err().to_string()
 }
 
-async fn verified(state: &Path) -> Verification {
+fn verified(state: &Path) -> Verification {
     let scratch = tempfile::tempdir().unwrap();
     let (store, _lock) =
         SledStore::open_copy(state, scratch.path(), SledOptions::default()).unwrap();
-    verify(&store, store.artifacts(), None).await.unwrap()
+    verify(&store, store.artifacts(), None).unwrap()
 }
 
 fn files(state: &Path) -> BTreeMap<Digest, u64> {
@@ -122,7 +122,7 @@ async fn what_a_policy_does_not_keep_goes_and_the_record_stays_whole() {
     assert!(handle(&engine, Request::Reselect { run: None, cycle: 3 }).await.is_ok());
     drop(engine);
 
-    let found = verified(state).await;
+    let found = verified(state);
     assert!(found.is_sound(), "{found:?}");
     assert_eq!(found.artifacts, before.0.len() as u64 - recorded.len() as u64);
     let [note] = &found.runs[0].notes[..] else { panic!("{found:?}") };
@@ -142,7 +142,7 @@ async fn what_a_policy_does_not_keep_goes_and_the_record_stays_whole() {
     // What is gone without a word is missing.
     let scores = Request::Reselect { run: None, cycle: 3 };
     std::fs::remove_file(artifacts.path(&before.1.production.unwrap())).unwrap();
-    let found = verified(state).await;
+    let found = verified(state);
     assert!(!found.is_sound());
     let findings = &found.runs[0].findings;
     assert!(findings.iter().any(|finding| finding.what.contains("is missing")), "{findings:?}");
@@ -176,7 +176,7 @@ async fn what_another_run_needs_and_what_was_just_stored_stays() {
     assert!(plan.orphans.is_empty(), "a step of the twin may be about to name it");
     assert!(plan.removed.iter().all(|going| going.runs == [first]), "{plan:?}");
     drop(engine);
-    assert!(verified(state).await.is_sound());
+    assert!(verified(state).is_sound());
 
     // It is over: what both name goes from both, what it alone stored, too, but not while it was just stored.
     let engine = open(state);
@@ -190,7 +190,7 @@ async fn what_another_run_needs_and_what_was_just_stored_stays() {
     assert!(plan.removed.iter().any(|going| going.runs == [first, twin]), "{plan:?}");
     assert_eq!(plan.orphans.iter().map(|gone| gone.artifact).collect::<Vec<_>>(), [orphan]);
     drop(engine);
-    let found = verified(state).await;
+    let found = verified(state);
     assert!(found.is_sound(), "{found:?}");
 }
 
@@ -246,7 +246,7 @@ async fn a_fork_of_what_was_collected_is_whole_and_tells_what_is_gone() {
     }
     backed_up(&engine, &folder.path().join("backup")).await;
     drop(engine);
-    let found = verified(&state).await;
+    let found = verified(&state);
     assert!(found.is_sound(), "{found:?}");
     for run in &found.runs[1..] {
         assert!(run.notes[0].what.ends_with("removed before the fork"), "{:?}", run.notes);
@@ -287,7 +287,7 @@ async fn backups_and_forks_beside_a_removal_are_whole() {
     backed_up(&engine, &last).await;
     drop(engine);
     for state in [state, first, last] {
-        let found = verified(&state).await;
+        let found = verified(&state);
         assert!(found.is_sound(), "{found:?}");
     }
 }
@@ -310,7 +310,7 @@ async fn events_that_are_artifacts_stay() {
     assert!(!plan.removed.is_empty());
     assert!(payloads.iter().all(|payload| engine.artifacts().path(payload).exists()));
     drop(engine);
-    assert!(verified(state).await.is_sound());
+    assert!(verified(state).is_sound());
 }
 
 #[tokio::test]
@@ -334,7 +334,7 @@ async fn what_is_named_once_more_after_its_removal_is_needed() {
         log.insert(at, recorded);
     }
     crate::verify::written(folder.path(), &log).await;
-    crate::verify::verdict(folder.path()).await.unwrap();
+    crate::verify::verdict(folder.path()).unwrap();
 
     // It was named, removed, and named again by the batch: whoever asks for it needs it.
     let engine = open(folder.path());
@@ -344,7 +344,7 @@ async fn what_is_named_once_more_after_its_removal_is_needed() {
     drop(engine);
     std::fs::remove_file(Artifacts::as_they_are(folder.path().join("artifacts")).path(&scores))
         .unwrap();
-    let said = crate::verify::verdict(folder.path()).await.unwrap_err();
+    let said = crate::verify::verdict(folder.path()).unwrap_err();
     assert!(said.contains(&scores.to_string()) && said.contains("is missing"), "{said}");
     let repaired = repair(folder.path(), None, SledOptions::default()).await.unwrap();
     let Repair::Artifacts { missing, .. } = repaired else { panic!("{repaired:?}") };

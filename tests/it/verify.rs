@@ -61,15 +61,15 @@ pub(crate) async fn written(state: &Path, records: &[Recorded]) {
     store.commit(Commit { appends, ..Commit::default() }).await.unwrap();
 }
 
-async fn verified(state: &Path) -> Result<Verification, StoreError> {
+fn verified(state: &Path) -> Result<Verification, StoreError> {
     let scratch = folder();
     let (store, _lock) = SledStore::open_copy(state, scratch.path(), SledOptions::default())?;
-    verify(&store, store.artifacts(), None).await
+    verify(&store, store.artifacts(), None)
 }
 
 /// Whether it passes, and what is said where it does not.
-pub(crate) async fn verdict(state: &Path) -> Result<(), String> {
-    match verified(state).await {
+pub(crate) fn verdict(state: &Path) -> Result<(), String> {
+    match verified(state) {
         Ok(found) if found.is_sound() => Ok(()),
         Ok(found) => {
             let findings = found.runs.iter().flat_map(|run| &run.findings);
@@ -102,7 +102,7 @@ async fn what_is_whole_is_told_to_be_and_not_touched() {
     let records = records(state.path()).await;
     written(state.path(), &records).await;
     let before = files(state.path());
-    let found = verified(state.path()).await.unwrap();
+    let found = verified(state.path()).unwrap();
     assert!(found.is_sound(), "{:?}", found.runs);
     assert_eq!(found.events, records.len() as u64);
     assert_eq!(found.runs[0].trusted.unwrap().hash, records.last().unwrap().hash);
@@ -110,7 +110,7 @@ async fn what_is_whole_is_told_to_be_and_not_touched() {
     assert!(files(state.path()) == before, "verifying wrote to the state directory");
     // While somebody works with it, it is not looked at.
     let (store, _) = sled(state.path());
-    assert!(matches!(verified(state.path()).await, Err(StoreError::Locked { .. })));
+    assert!(matches!(verified(state.path()), Err(StoreError::Locked { .. })));
     drop(store);
 }
 
@@ -139,12 +139,12 @@ async fn no_changed_byte_of_a_record_passes() {
     for at in spans.into_iter().flatten() {
         changed[at] ^= 1 << (at % 8);
         std::fs::write(&path, &changed).unwrap();
-        let said = verdict(state.path()).await;
+        let said = verdict(state.path());
         assert!(said.is_err(), "byte {at} was changed, and nobody noticed");
         changed[at] = log[at];
     }
     std::fs::write(&path, &log).unwrap();
-    verdict(state.path()).await.unwrap();
+    verdict(state.path()).unwrap();
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn no_changed_byte_of_an_artifact_passes_and_none_may_be_missing() {
         let file = File::options().write(true).open(path).unwrap();
         for (at, &byte) in bytes.iter().enumerate() {
             file.write_all_at(&[byte ^ 1 << (at % 8)], at as u64).unwrap();
-            let found = verify(&store, store.artifacts(), None).await;
+            let found = verify(&store, store.artifacts(), None);
             let named = match &found {
                 // One that holds an event is needed to read the log.
                 Err(error) => error.to_string().contains(&digest),
@@ -176,7 +176,7 @@ async fn no_changed_byte_of_an_artifact_passes_and_none_may_be_missing() {
             file.write_all_at(&[byte], at as u64).unwrap();
         }
     }
-    assert!(verify(&store, store.artifacts(), None).await.unwrap().is_sound());
+    assert!(verify(&store, store.artifacts(), None).unwrap().is_sound());
     drop((store, lock));
     for (path, bytes) in artifacts {
         // Nor does it where the store is opened with it.
@@ -184,21 +184,21 @@ async fn no_changed_byte_of_an_artifact_passes_and_none_may_be_missing() {
             let mut changed = bytes.clone();
             changed[at] ^= 16;
             std::fs::write(&path, changed).unwrap();
-            let said = verdict(state.path()).await.unwrap_err();
+            let said = verdict(state.path()).unwrap_err();
             assert!(said.contains("another file") || said.contains("digest"), "{said}");
         }
         std::fs::remove_file(&path).unwrap();
-        let said = verdict(state.path()).await.unwrap_err();
+        let said = verdict(state.path()).unwrap_err();
         assert!(said.contains("missing"), "{said}");
         std::fs::write(&path, bytes).unwrap();
     }
-    verdict(state.path()).await.unwrap();
+    verdict(state.path()).unwrap();
     // The file that other processes read is held against the log, too.
     let current = files(&state.path().join("models")).into_keys().next().unwrap();
     std::fs::remove_file(&current).unwrap();
-    assert!(verdict(state.path()).await.unwrap_err().contains("should be the production model"));
+    assert!(verdict(state.path()).unwrap_err().contains("should be the production model"));
     std::fs::write(&current, b"tampered").unwrap();
-    assert!(verdict(state.path()).await.unwrap_err().contains("is not the production model"));
+    assert!(verdict(state.path()).unwrap_err().contains("is not the production model"));
 }
 
 #[tokio::test]
@@ -225,14 +225,14 @@ async fn a_log_that_was_cut_is_told_as_long_as_the_mark_beside_it_stands() {
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::write(to, bytes).unwrap();
     }
-    let said = verdict(fresh.path()).await.unwrap_err();
+    let said = verdict(fresh.path()).unwrap_err();
     assert!(said.contains("acknowledged") || said.contains("ends"), "{said}");
     let mark = fresh.path().join("acknowledged");
     std::fs::remove_file(&mark).unwrap();
-    assert!(verdict(fresh.path()).await.unwrap_err().contains("acknowledged is missing"));
+    assert!(verdict(fresh.path()).unwrap_err().contains("acknowledged is missing"));
     // Whoever sets the mark back, too, is found out by a checkpoint that was kept elsewhere only.
     std::fs::copy(state.path().join("acknowledged"), &mark).unwrap();
-    verdict(fresh.path()).await.unwrap();
+    verdict(fresh.path()).unwrap();
     let key = SignerKey::generate("a.test/runs".parse().unwrap()).unwrap();
     let whole: Vec<_> = records.iter().map(|recorded| recorded.hash).collect();
     let head = tree::head(&whole, whole.len() as u64).unwrap();
@@ -272,7 +272,7 @@ async fn a_log_that_was_cut_at_any_record_is_told_by_a_checkpoint() {
         assert_eq!(left, whole[..length]);
         assert_eq!(tree::head(&left, kept.size), None, "cut after {length} events");
         let artifacts = Artifacts::as_they_are(state.path().join("artifacts"));
-        let found = verify(&*store, &artifacts, None).await.unwrap();
+        let found = verify(&*store, &artifacts, None).unwrap();
         let of_log = found.runs[0].findings.iter().filter(|finding| finding.revision.is_some());
         assert_eq!(of_log.count(), 0, "{found:?}");
     }
@@ -292,7 +292,7 @@ async fn a_record_that_is_sound_and_does_not_hold_is_named_with_what_is_still_tr
     }
     records.truncate(picked + 1);
     written(state.path(), &records).await;
-    let found = verified(state.path()).await.unwrap();
+    let found = verified(state.path()).unwrap();
     let [run] = &found.runs[..] else { panic!("{found:?}") };
     let [finding] = &run.findings[..] else { panic!("{run:?}") };
     assert!(finding.what.contains("somebody-else"), "{finding:?}");
