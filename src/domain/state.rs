@@ -52,7 +52,7 @@ pub struct Run {
     /// What annotators said of samples, in the order of their answers, where labels rest on several.
     pub votes: BTreeMap<SampleId, Vec<Ballot>>,
     /// The picks of the newest cycle.
-    pub picks: BTreeMap<SampleId, Arm>,
+    pub picks: BTreeMap<SampleId, Asked>,
     /// Candidates that the newest batch left over; `None` before there was a batch.
     pub remaining: Option<u64>,
     /// The production model.
@@ -82,6 +82,15 @@ pub struct Known {
     pub cycle: CycleNumber,
     /// Why it was bought.
     pub arm: Arm,
+}
+
+/// A pick of the newest cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Why it was picked.
+    pub arm: Arm,
+    /// Whether its label has not come yet.
+    pub is_missing: bool,
 }
 
 /// What one annotator said of a sample.
@@ -123,10 +132,10 @@ pub enum Phase {
     BetweenCycles,
     /// A batch.
     Selecting,
-    /// Labels for these.
+    /// Labels for its picks.
     Annotating {
-        /// Picks without a label.
-        missing: BTreeSet<SampleId>,
+        /// How many have not come yet; see [`Run::missing`].
+        missing: u64,
     },
     /// The gate's verdict.
     Gating,
@@ -315,16 +324,16 @@ impl Run {
                 self.check_doubts(doubted).map_err(illegal)?;
                 self.summary(|line| line.doubted = Some(doubted.clone()));
             }
-            (Phase::Annotating { missing }, Event::Voted(voted)) => {
-                self.check_votes(missing, voted).map_err(illegal)?;
+            (Phase::Annotating { .. }, Event::Voted(voted)) => {
+                self.check_votes(voted).map_err(illegal)?;
                 self.vote(voted);
             }
             (Phase::Annotating { .. }, Event::Relabelled(relabelled)) => {
                 self.check_relabelled(relabelled).map_err(illegal)?;
                 self.relabel(relabelled);
             }
-            (Phase::Annotating { missing }, Event::Annotated(annotated)) => {
-                self.check_labels(missing, annotated).map_err(illegal)?;
+            (Phase::Annotating { .. }, Event::Annotated(annotated)) => {
+                self.check_labels(annotated).map_err(illegal)?;
                 self.annotate(annotated);
             }
             (Phase::Gating, Event::DriftChecked(drift)) => {
@@ -420,6 +429,17 @@ impl Run {
         })
     }
 
+    /// The picks of the newest cycle whose labels have not come yet.
+    pub fn missing(&self) -> impl Iterator<Item = &SampleId> {
+        self.picks.iter().filter(|(_, asked)| asked.is_missing).map(|(sample, _)| sample)
+    }
+
+    /// Whether a sample is one of those.
+    #[must_use]
+    pub fn is_missing(&self, sample: &SampleId) -> bool {
+        self.picks.get(sample).is_some_and(|asked| asked.is_missing)
+    }
+
     /// How many labels are known.
     #[must_use]
     pub fn labelled(&self) -> u64 {
@@ -509,10 +529,12 @@ impl Run {
     }
 
     fn select(&mut self, batch: &BatchSelected) {
-        self.picks = batch.picks.iter().map(|pick| (pick.sample.clone(), pick.arm)).collect();
+        let asked = |arm: Arm| Asked { arm, is_missing: true };
+        self.picks =
+            batch.picks.iter().map(|pick| (pick.sample.clone(), asked(pick.arm))).collect();
         self.fresh_draws.extend(Draws::of(batch));
         self.remaining = Some(batch.candidates.saturating_sub(fresh(batch)));
-        self.phase = Phase::Annotating { missing: self.picks.keys().cloned().collect() };
+        self.phase = Phase::Annotating { missing: self.picks.len() as u64 };
         self.summary(|line| line.batch = batch.picks.len() as u64);
     }
 
@@ -531,9 +553,7 @@ impl Run {
                 known.label = relabel.after;
                 self.reconsidered.insert(relabel.sample.clone());
             }
-            if let Phase::Annotating { missing } = &mut self.phase {
-                missing.remove(&relabel.sample);
-            }
+            self.answered(&relabel.sample);
         }
         let changed = relabelled.labels.iter().filter(|relabel| relabel.before != relabel.after);
         let changed = changed.count() as u64;
@@ -548,14 +568,11 @@ impl Run {
                 self.answers = self.answers.saturating_add(1);
             }
             self.spent = self.spent.saturating_add(annotation.spent);
-            let arm = self.picks.get(sample).copied().unwrap_or(Arm::Strategy);
+            let arm = self.answered(sample).unwrap_or(Arm::Strategy);
             let known = Known { label: annotation.label, cycle: self.cycle, arm };
             self.labels.insert(sample.clone(), known);
             if arm == Arm::Audit {
                 self.fresh_audit.insert(sample.clone());
-            }
-            if let Phase::Annotating { missing } = &mut self.phase {
-                missing.remove(sample);
             }
         }
         let labelled = self.labelled();
@@ -563,8 +580,18 @@ impl Run {
         self.go_on_when_labelled();
     }
 
+    /// The label of a sample has come; answers why it was picked, if it was in this cycle.
+    fn answered(&mut self, sample: &SampleId) -> Option<Arm> {
+        let asked = self.picks.get_mut(sample)?;
+        let was_missing = std::mem::replace(&mut asked.is_missing, false);
+        if let Phase::Annotating { missing } = &mut self.phase {
+            *missing = missing.saturating_sub(u64::from(was_missing));
+        }
+        Some(asked.arm)
+    }
+
     fn go_on_when_labelled(&mut self) {
-        if matches!(&self.phase, Phase::Annotating { missing } if missing.is_empty()) {
+        if self.phase == (Phase::Annotating { missing: 0 }) {
             self.phase = if self.gated() { Phase::Gating } else { Phase::Training };
         }
     }

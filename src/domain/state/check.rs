@@ -15,7 +15,7 @@ use crate::domain::ids::{CycleNumber, SampleId};
 use crate::domain::kpi::{self, Interval, Verdict};
 use crate::domain::label::Label;
 use crate::domain::metric::Metric;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl Run {
     pub(super) fn check_cycle(&self, started: &CycleStarted) -> Result<(), String> {
@@ -107,18 +107,14 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn check_votes(
-        &self,
-        missing: &BTreeSet<SampleId>,
-        voted: &Voted,
-    ) -> Result<(), String> {
+    pub(super) fn check_votes(&self, voted: &Voted) -> Result<(), String> {
         if voted.votes.is_empty() {
             return Err("it holds no answer".to_owned());
         }
         let repeated = twice(voted.votes.iter().map(|vote| (&vote.sample, &vote.annotator)));
         for vote in &voted.votes {
             let (sample, annotator) = (&vote.sample, &vote.annotator);
-            self.check_is_asked(missing, sample)?;
+            self.check_is_asked(sample)?;
             let before = self.votes.get(sample).map(Vec::as_slice).unwrap_or_default();
             let voted = before.iter().any(|ballot| ballot.annotator == *annotator);
             if voted || repeated == Some((sample, annotator)) {
@@ -150,11 +146,7 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn check_labels(
-        &self,
-        missing: &BTreeSet<SampleId>,
-        annotated: &Annotated,
-    ) -> Result<(), String> {
+    pub(super) fn check_labels(&self, annotated: &Annotated) -> Result<(), String> {
         if annotated.labels.is_empty() {
             return Err("it holds no label".to_owned());
         }
@@ -163,9 +155,8 @@ impl Run {
         }
         for annotation in &annotated.labels {
             let sample = &annotation.sample;
-            self.check_is_asked(missing, sample)?;
             // All others that are missing had no label when they were picked.
-            if self.picks.get(sample) == Some(&Arm::Relabel) {
+            if self.check_is_asked(sample)? == Arm::Relabel {
                 return Err(format!("sample {sample} is labelled already"));
             }
             self.check_class(sample, annotation.label)?;
@@ -173,17 +164,12 @@ impl Run {
         Ok(())
     }
 
-    fn check_is_asked(
-        &self,
-        missing: &BTreeSet<SampleId>,
-        sample: &SampleId,
-    ) -> Result<(), String> {
-        if missing.contains(sample) {
-            Ok(())
-        } else if self.picks.contains_key(sample) {
-            Err(format!("sample {sample} is labelled already"))
-        } else {
-            Err(format!("sample {sample} was not picked in this cycle"))
+    /// Why a sample was picked whose label is missing.
+    fn check_is_asked(&self, sample: &SampleId) -> Result<Arm, String> {
+        match self.picks.get(sample) {
+            Some(asked) if asked.is_missing => Ok(asked.arm),
+            Some(_) => Err(format!("sample {sample} is labelled already")),
+            None => Err(format!("sample {sample} was not picked in this cycle")),
         }
     }
 

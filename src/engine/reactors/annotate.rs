@@ -14,13 +14,13 @@ pub(super) struct Annotate;
 
 impl Reactor for Annotate {
     fn perform(&self, step: &Step) -> Result<Command, StepError> {
-        let Phase::Annotating { missing } = &step.run.phase else {
+        let Phase::Annotating { .. } = step.run.phase else {
             return Err(StepError::permanent("nothing waits for labels"));
         };
         if step.definition.votes() {
-            return voting::ask(step, missing);
+            return voting::ask(step);
         }
-        let samples: Vec<SampleId> = missing.iter().cloned().collect();
+        let samples: Vec<SampleId> = step.run.missing().cloned().collect();
         match step.definition.annotator {
             AnnotatorSpec::Oracle => {
                 let mut known = BTreeMap::new();

@@ -10,17 +10,16 @@ use crate::domain::event::{Annotation, Relabel};
 use crate::domain::ids::SampleId;
 use crate::domain::label::Label;
 use crate::engine::reactor::{Step, StepError};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How many more annotators are asked about a label that is in doubt: enough to outvote one.
 const ASKED_AGAIN: usize = 2;
 
-/// Asks for answers about `missing`, and settles what every label is by all answers so far.
-pub(super) fn ask(step: &Step, missing: &BTreeSet<SampleId>) -> Result<Command, StepError> {
+/// Asks for answers about the picks whose labels are missing, and settles what every label is by all answers so far.
+pub(super) fn ask(step: &Step) -> Result<Command, StepError> {
     let (answers, now) = (&step.definition.answers, step.clock.now());
     let mut votes = Vec::new();
-    for sample in missing {
+    for sample in step.run.missing() {
         let is_known = step.run.labels.contains_key(sample);
         let wanted = if is_known { ASKED_AGAIN } else { answers.votes };
         let said: Vec<_> = unasked(step, sample)?.into_iter().take(wanted).collect();
@@ -38,7 +37,7 @@ pub(super) fn ask(step: &Step, missing: &BTreeSet<SampleId>) -> Result<Command, 
             spent: spent(step, sample),
         }));
     }
-    let (agreed, relabelled) = settle(step, missing, &votes)?;
+    let (agreed, relabelled) = settle(step, &votes)?;
     Ok(Command::RecordVotes { votes, agreed, relabelled })
 }
 
@@ -86,11 +85,7 @@ fn unasked(step: &Step, sample: &SampleId) -> Result<Vec<(String, u32)>, StepErr
 }
 
 /// What all answers come to: labels for samples that had none, and what became of those that had one.
-fn settle(
-    step: &Step,
-    missing: &BTreeSet<SampleId>,
-    votes: &[Annotation],
-) -> Result<(Vec<Annotation>, Vec<Relabel>), StepError> {
+fn settle(step: &Step, votes: &[Annotation]) -> Result<(Vec<Annotation>, Vec<Relabel>), StepError> {
     let class = |label: Label| match label {
         Label::Class(class) => class,
         Label::Classes(_) | Label::Value(_) | Label::Mask(_) | Label::Erased(_) => 0, // workflows are checked for that
@@ -108,7 +103,7 @@ fn settle(
         let after = Label::Class(class);
         match known(sample) {
             Some(before)
-                if missing.contains(sample) || (before != after && !measures(step, sample)) =>
+                if step.run.is_missing(sample) || (before != after && !measures(step, sample)) =>
             {
                 relabelled.push(Relabel { sample: sample.clone(), before, after });
             }

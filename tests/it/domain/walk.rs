@@ -116,10 +116,10 @@ impl Walk {
     }
 
     fn labels(&self, detail: u8) -> Command {
-        let Phase::Annotating { missing } = &self.run.phase else {
+        if self.run.missing().next().is_none() {
             return Command::RecordLabels(labels(&["0"]));
-        };
-        let some = missing.iter().take(1 + usize::from(detail % 2)).map(SampleId::as_str);
+        }
+        let some = self.run.missing().take(1 + usize::from(detail % 2)).map(SampleId::as_str);
         let stray = (detail % 16 == 15).then_some("stray");
         Command::RecordLabels(
             some.chain(stray).map(|sample| label(sample, u32::from(detail) % 3)).collect(),
