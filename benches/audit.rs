@@ -465,9 +465,9 @@ fn cycle_of(shared: &Shared, run: &mut Run, head: Digest) -> Vec<Event> {
         model: model(step),
         step: step as u64,
         metrics: [
-            ("validation.accuracy".to_owned(), 0.9),
-            ("validation.loss".to_owned(), 0.312_345),
-            ("export.max_difference".to_owned(), 1e-6),
+            ("validation.accuracy".into(), 0.9),
+            ("validation.loss".into(), 0.312_345),
+            ("export.max_difference".into(), 1e-6),
         ]
         .into(),
     });

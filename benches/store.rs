@@ -455,9 +455,9 @@ fn new_event(index: usize) -> NewEvent {
                     model: digest,
                     step,
                     metrics: [
-                        ("validation.accuracy".to_owned(), 0.9),
-                        ("validation.loss".to_owned(), 0.3),
-                        ("export.max_difference".to_owned(), 1e-6),
+                        ("validation.accuracy".into(), 0.9),
+                        ("validation.loss".into(), 0.3),
+                        ("export.max_difference".into(), 1e-6),
                     ]
                     .into(),
                 })

@@ -526,7 +526,7 @@ impl Inner {
                 id: crate::domain::ids::EventId(self.clock.mint()),
                 recorded,
                 causation,
-                actor: self.name.clone(),
+                actor: self.name.as_str().into(),
                 workflow,
                 event,
             });

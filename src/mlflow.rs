@@ -285,8 +285,8 @@ fn metrics(model: &Model<'_>, now: Timestamp) -> Vec<Value> {
 fn parameters(model: &Model<'_>) -> Vec<Value> {
     let Some(checked) = model.acceptance else { return Vec::new() };
     let values = [
-        ("metric", checked.metric.clone()),
-        ("measured_on", checked.estimator.clone()),
+        ("metric", checked.metric.to_string()),
+        ("measured_on", checked.estimator.to_string()),
         ("samples", checked.n.to_string()),
         ("target", checked.target.to_string()),
     ];

@@ -112,7 +112,7 @@ pub fn choose(
         }
     };
     Ok(ModelSelected {
-        criterion: spec.criterion.clone(),
+        criterion: spec.criterion.as_str().into(),
         incumbent: incumbent.map(|incumbent| incumbent.model),
         winner,
         promoted,

@@ -25,7 +25,8 @@ mod writes;
 use crate::domain::digest::Digest;
 use crate::domain::event::Event;
 use crate::domain::ids::{
-    CycleId, CycleNumber, Epoch, EventId, FencingToken, JobId, Position, Revision, RunId, WorkerId,
+    CycleId, CycleNumber, Epoch, EventId, FencingToken, JobId, Name, Position, Revision, RunId,
+    WorkerId,
 };
 use crate::domain::job::{Job, JobKind, NewJob};
 use crate::domain::time::Timestamp;
@@ -52,7 +53,7 @@ pub struct NewEvent {
     /// The job whose result it is.
     pub causation: Option<JobId>,
     /// Who caused it, for people: a worker, `cli`, a host's name for itself.
-    pub actor: String,
+    pub actor: Name,
     /// The workflow digest.
     pub workflow: Digest,
     /// What happened.
@@ -75,7 +76,7 @@ pub struct Recorded {
     /// The job whose result it is.
     pub causation: Option<JobId>,
     /// Who caused it.
-    pub actor: String,
+    pub actor: Name,
     /// The version it was written in.
     pub version: u16,
     /// The workflow digest.

@@ -23,7 +23,7 @@ pub fn oracle(
         Ok(Annotation {
             sample: sample.clone(),
             label,
-            annotator: "oracle".to_owned(),
+            annotator: "oracle".into(),
             at,
             spent: spent(sample),
         })

@@ -248,7 +248,7 @@ impl Erasure {
             id: EventId(mint()),
             recorded: at,
             causation: None,
-            actor: actor.to_owned(),
+            actor: actor.into(),
             workflow: said.workflow,
             event: event.clone(),
         };

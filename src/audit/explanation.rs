@@ -6,7 +6,7 @@ use super::selection::places;
 use crate::data_selector::Evidence;
 use crate::domain::digest::Digest;
 use crate::domain::event::{Annotated, Arm, BatchSelected, Event, KpiStage, Pick, Relabelled};
-use crate::domain::ids::{CycleNumber, SampleId};
+use crate::domain::ids::{CycleNumber, Name, SampleId};
 use crate::domain::label::Label;
 use crate::pool::Listing;
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ pub enum Happened {
         /// In which cycle.
         cycle: CycleNumber,
         /// Who.
-        annotator: String,
+        annotator: Name,
         /// What.
         label: Label,
     },
@@ -65,7 +65,7 @@ pub enum Happened {
         /// In which cycle.
         cycle: CycleNumber,
         /// By whom.
-        annotator: String,
+        annotator: Name,
         /// Which.
         label: Label,
     },
@@ -87,7 +87,7 @@ pub enum Happened {
         /// The model that went to production, if one did.
         model: Option<Digest>,
         /// What is measured.
-        metric: String,
+        metric: Name,
         /// The measurement before, if there was one.
         before: Option<f64>,
         /// The measurement after.
@@ -393,7 +393,7 @@ pub struct ExplainedPick {
     /// Its label, as of the end of the cycle; `None` while nobody gave one.
     pub label: Option<Label>,
     /// Who gave it.
-    pub annotator: Option<String>,
+    pub annotator: Option<Name>,
 }
 
 /// Follows a log up to the end of one cycle.
@@ -435,7 +435,7 @@ impl BatchExplainer {
         self.found
     }
 
-    fn label(&mut self, sample: &SampleId, label: Label, annotator: Option<&String>) {
+    fn label(&mut self, sample: &SampleId, label: Label, annotator: Option<&Name>) {
         let picks = self.found.iter_mut().flat_map(|found| &mut found.picks);
         for pick in picks.filter(|pick| pick.sample == *sample) {
             pick.label = Some(label);

@@ -6,7 +6,7 @@
 use super::replay::Replay;
 use crate::domain::definition::AnswersSpec;
 use crate::domain::event::KpiChecked;
-use crate::domain::ids::{CycleNumber, RunId};
+use crate::domain::ids::{CycleNumber, Name, RunId};
 use crate::domain::kpi::Verdict;
 use crate::domain::metric::Metric;
 use crate::domain::state::{CycleSummary, Run};
@@ -65,7 +65,7 @@ pub struct Equal {
     /// With at most so many labels.
     pub labelled: u64,
     /// The metric.
-    pub metric: String,
+    pub metric: Name,
     /// The last measurement of the one.
     pub a: f64,
     /// And of the other.

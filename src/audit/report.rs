@@ -21,7 +21,7 @@ use crate::domain::event::{
     Annotated, Arm, BatchSelected, ClassesMeasured, Event, ModelSelected, ModelsCompared, Pick,
     Trained,
 };
-use crate::domain::ids::{CycleNumber, RunId, SampleId};
+use crate::domain::ids::{CycleNumber, Name, RunId, SampleId};
 use crate::domain::label::{ClassSet, Label};
 use crate::domain::meaning::SemanticDigest;
 use crate::domain::state::{IllegalEvent, Phase, Run};
@@ -50,7 +50,7 @@ pub struct Gathering<'a> {
     details: Vec<Details>,
     changes: Vec<Change>,
     classes: Option<ClassesMeasured>,
-    annotators: BTreeMap<String, u64>,
+    annotators: BTreeMap<Name, u64>,
     /// The newest batches, in order.
     batches: VecDeque<Batch>,
     picks: u64,

@@ -95,7 +95,7 @@ mod tests {
                 position: Position(5),
                 recorded: Timestamp(6),
                 causation: Some(JobId(Uuid::from_u128(7))),
-                actor: "wörker".to_owned(),
+                actor: "wörker".into(),
                 version: 1,
                 workflow: Digest::of(b"workflow"),
                 previous: Digest::of(b"previous"),

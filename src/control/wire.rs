@@ -10,6 +10,7 @@ use crate::audit::retention::{Models, Plan};
 use crate::audit::selection::{Reselected, WhatIf};
 use crate::domain::definition::ProviderChoice;
 use crate::domain::event::Event;
+use crate::domain::ids::Name;
 use crate::engine::label_report::LabelReport;
 use crate::engine::status::{JobSummary, ModelSummary, RunStatus};
 use crate::store::Recorded;
@@ -307,7 +308,7 @@ pub struct LogRecord {
     /// The job whose result it is.
     pub causation: Option<String>,
     /// Who caused it.
-    pub actor: String,
+    pub actor: Name,
     /// The version it was written in.
     pub version: u16,
     /// The workflow digest.

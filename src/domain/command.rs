@@ -6,6 +6,7 @@ use super::event::{
     CycleFailed, DriftChecked, Event, Forked, LabelsDoubted, ModelSelected, ModelsCompared, Pinned,
     Relabel, RunStarted, SampleErased, Trained,
 };
+use super::ids::Name;
 use super::kpi::Interval;
 use super::time::Timestamp;
 
@@ -103,9 +104,9 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
     /// What was measured.
-    pub metric: String,
+    pub metric: Name,
     /// On which samples.
-    pub estimator: String,
+    pub estimator: Name,
     /// The model.
     pub model: Digest,
     /// How many samples.

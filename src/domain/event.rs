@@ -18,7 +18,7 @@ pub use retention::{
 
 use super::canonical;
 use super::digest::Digest;
-use super::ids::{CycleNumber, SampleId};
+use super::ids::{CycleNumber, Name, SampleId};
 use super::kpi::{Basis, Interval, Verdict};
 use super::label::Label;
 use super::labelled_set::LabelledSet;
@@ -332,7 +332,7 @@ pub struct Annotation {
     /// What it is.
     pub label: Label,
     /// Who said so.
-    pub annotator: String,
+    pub annotator: Name,
     /// When.
     pub at: Timestamp,
     /// The time it took.
@@ -346,9 +346,9 @@ pub struct KpiChecked {
     /// Where in the cycle.
     pub stage: KpiStage,
     /// What was measured, for example `accuracy`.
-    pub metric: String,
+    pub metric: Name,
     /// On which samples: `audit`, `batch`, `test` or `validation`.
-    pub estimator: String,
+    pub estimator: Name,
     /// The model that was measured.
     pub model: Digest,
     /// On how many samples.
@@ -399,14 +399,14 @@ pub struct Checkpoint {
     /// Metrics by name, for example `validation.accuracy`. `export.max_difference` is the largest difference between a
     /// logit of the trained weights and the same logit of the exported file.
     #[serde(deserialize_with = "canonical::map")]
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: BTreeMap<Name, f64>,
 }
 
 /// The model selector decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelSelected {
     /// The metric that decided.
-    pub criterion: String,
+    pub criterion: Name,
     /// Each candidate's value, the incumbent's (measured now, on the same samples) among them.
     pub candidates: Vec<Candidate>,
     /// The production model so far.
@@ -478,7 +478,7 @@ pub struct ModelsCompared {
     /// On how many samples.
     pub n: u64,
     /// The test, for example `mcnemar_exact`.
-    pub test: String,
+    pub test: Name,
     /// Samples that the challenger gets right and the champion wrong, or better at all.
     pub wins: u64,
     /// The other way round.

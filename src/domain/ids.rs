@@ -107,7 +107,8 @@ impl fmt::Display for CycleId {
     }
 }
 
-// Each name of a sample is copied several times on its way through a log. Copies of `SmolStr` allocate nothing.
+// Each name is copied several times on its way through a log. Copies of `SmolStr` allocate nothing, nor do short ones when
+// they are read.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -150,6 +151,36 @@ name!(
     /// Who holds a lease, for people: host, process and worker number.
     WorkerId
 );
+name!(
+    /// Who did something, or what was measured. A text in all but its copies.
+    Name
+);
+
+impl std::ops::Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use super::event::{
     DriftChecked, EndReason, Event, Forked, KpiChecked, KpiStage, LabelsDoubted, ModelSelected,
     Relabelled, RolledBack, RunStarted, Voted,
 };
-use super::ids::{CycleNumber, RunId, SampleId};
+use super::ids::{CycleNumber, Name, RunId, SampleId};
 use super::job::JobKind;
 use super::kpi::Verdict;
 use super::label::Label;
@@ -97,7 +97,7 @@ pub struct Asked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ballot {
     /// Who.
-    pub annotator: String,
+    pub annotator: Name,
     /// What.
     pub label: Label,
 }

@@ -72,8 +72,8 @@ pub(super) mod tests {
     fn checked(model: u32, value: f64, n: u64) -> KpiChecked {
         KpiChecked {
             stage: KpiStage::Acceptance,
-            metric: "accuracy".to_owned(),
-            estimator: "test".to_owned(),
+            metric: "accuracy".into(),
+            estimator: "test".into(),
             model: Digest::of(&model.to_be_bytes()),
             n,
             value,

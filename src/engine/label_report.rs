@@ -6,7 +6,7 @@ use crate::annotation::error::QualityError;
 use crate::annotation::suspicious::{Ranking, confident};
 use crate::annotation::votes::{Votes, of_answers};
 use crate::domain::event::LabelsDoubted;
-use crate::domain::ids::SampleId;
+use crate::domain::ids::{Name, SampleId};
 use crate::domain::label::Label;
 use crate::domain::matrix::Matrix;
 use crate::domain::npy;
@@ -85,7 +85,7 @@ pub struct DisputedLabel {
     /// What it is held to be.
     pub label: String,
     /// Who says what.
-    pub answers: Vec<(String, String)>,
+    pub answers: Vec<(Name, String)>,
 }
 
 /// The numbers of an `.npy` file as [`LabelsDoubted::evidence`] is one.

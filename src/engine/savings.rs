@@ -6,6 +6,7 @@
 //! better than it is.
 
 use super::status::RunStatus;
+use crate::domain::ids::Name;
 use crate::domain::metric::Metric;
 use crate::metrics::Settings;
 use crate::metrics::learning_curve::{CannotTell, Curve, LabelsTo, Point};
@@ -14,7 +15,7 @@ use crate::metrics::learning_curve::{CannotTell, Curve, LabelsTo, Point};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Savings {
     /// What was measured, for example `accuracy`.
-    pub metric: String,
+    pub metric: Name,
     /// What the newest training gave, on the validation split.
     pub quality: f64,
     /// How many labels it learnt from, the random ones among them.
@@ -64,7 +65,7 @@ mod tests {
             let baseline = Some(BaselineMeasured {
                 random_labels: labels.into(),
                 all_labels: u64::from(labels) + 10,
-                metric: "accuracy".to_owned(),
+                metric: "accuracy".into(),
                 n: 100_000,
                 random: 1.0 - 4.0 / f64::from(labels),
                 all: 0.96,
@@ -84,7 +85,7 @@ mod tests {
         let baseline = BaselineMeasured {
             random_labels: 12,
             all_labels: 20,
-            metric: "accuracy".to_owned(),
+            metric: "accuracy".into(),
             n: 180,
             random: 0.6,
             all: 0.8,

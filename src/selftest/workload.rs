@@ -304,7 +304,7 @@ impl Lane {
             id: EventId(SystemClock.mint()),
             recorded: SystemClock.now(),
             causation,
-            actor: "selftest".to_owned(),
+            actor: "selftest".into(),
             workflow: Digest::ZERO,
             event: Event::CycleCancelled(CycleCancelled {
                 reason: format!("{} {}", self.next, "x".repeat(length)),
@@ -394,7 +394,7 @@ impl Reactor for Train {
         let models =
             step.artifacts.put_all(&files.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         let checkpoint = |(number, model): (u64, Digest)| {
-            let metrics = BTreeMap::from([("validation.loss".to_owned(), 1.0)]);
+            let metrics = BTreeMap::from([("validation.loss".into(), 1.0)]);
             Checkpoint { model, step: number, metrics }
         };
         let labels = &step.run.labels;
@@ -435,7 +435,7 @@ impl Reactor for SelectModel {
         Ok(Command::SelectModel {
             compared: None,
             selected: ModelSelected {
-                criterion: "validation.loss".to_owned(),
+                criterion: "validation.loss".into(),
                 candidates,
                 incumbent,
                 winner,
@@ -444,8 +444,8 @@ impl Reactor for SelectModel {
             },
             acceptance: Measurement {
                 at: step.clock.now(),
-                metric: "accuracy".to_owned(),
-                estimator: "test".to_owned(),
+                metric: "accuracy".into(),
+                estimator: "test".into(),
                 model: winner,
                 n: 60,
                 value: 0.5,

@@ -435,7 +435,7 @@ impl<'a> Parts<'a> {
             position: header.position,
             recorded: header.recorded,
             causation: header.causation,
-            actor: header.actor.to_owned(),
+            actor: header.actor.into(),
             version: header.version,
             workflow: header.workflow,
             previous: header.previous,

@@ -283,7 +283,7 @@ async fn a_large_event_comes_back_whole(store: Shared) {
 async fn names_that_are_too_long_are_refused(store: Shared) {
     let long = "x".repeat(5000);
     let mut new = event(1);
-    new.actor.clone_from(&long);
+    new.actor = long.as_str().into();
     let mut keyed = job(1);
     keyed.dedupe = Some(long.clone());
     let unlucky = LeaseRequest { worker: long.into(), ..request(seconds(1)) };

@@ -272,7 +272,7 @@ fn label(sample: &str, class: u32) -> Annotation {
     Annotation {
         sample: SampleId::from(sample),
         label: Label::Class(class),
-        annotator: "oracle".to_owned(),
+        annotator: "oracle".into(),
         at: Timestamp(5),
         spent: Duration::from_millis(7),
     }
@@ -290,8 +290,8 @@ fn measured(name: &str, verdict: Verdict) -> Measurement {
         Verdict::Inconclusive => (0.8, 0.85, 0.95),
     };
     Measurement {
-        metric: "accuracy".to_owned(),
-        estimator: "audit".to_owned(),
+        metric: "accuracy".into(),
+        estimator: "audit".into(),
         model: model(name),
         n: 40,
         at: Timestamp(9),
@@ -325,7 +325,7 @@ fn training(samples: u64, models: &[&str]) -> Trained {
         .map(|(step, name)| Checkpoint {
             model: model(name),
             step,
-            metrics: BTreeMap::from([("validation.accuracy".to_owned(), 0.5)]),
+            metrics: BTreeMap::from([("validation.accuracy".into(), 0.5)]),
         })
         .collect();
     Trained {
@@ -353,7 +353,7 @@ fn choice(incumbent: Option<&str>, winner: &str, promoted: bool) -> ModelSelecte
         names.push(winner);
     }
     ModelSelected {
-        criterion: "validation.accuracy".to_owned(),
+        criterion: "validation.accuracy".into(),
         candidates: names.iter().map(|name| Candidate { model: model(name), value: 0.5 }).collect(),
         incumbent: incumbent.map(model),
         winner: model(winner),

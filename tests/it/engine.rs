@@ -39,7 +39,7 @@ fn trained(step: &Step) -> Command {
         checkpoints: vec![Checkpoint {
             model: Digest::of(&step.cycle().cycle.0.to_be_bytes()),
             step: 1,
-            metrics: [("validation.accuracy".to_owned(), 0.5)].into(),
+            metrics: [("validation.accuracy".into(), 0.5)].into(),
         }],
     })
 }
@@ -56,7 +56,7 @@ impl Reactor for PaperChoice {
         Ok(Command::SelectModel {
             compared: None,
             selected: ModelSelected {
-                criterion: "validation.accuracy".to_owned(),
+                criterion: "validation.accuracy".into(),
                 candidates: vec![Candidate { model: winner, value: 0.5 }],
                 incumbent: step.run.production,
                 winner,
@@ -65,8 +65,8 @@ impl Reactor for PaperChoice {
             },
             acceptance: Measurement {
                 at: step.clock.now(),
-                metric: "accuracy".to_owned(),
-                estimator: "test".to_owned(),
+                metric: "accuracy".into(),
+                estimator: "test".into(),
                 model: winner,
                 n: 10,
                 value: 0.5,

@@ -247,7 +247,7 @@ async fn an_erasure_covers_no_other_change_of_a_record() {
     };
     let another_label = |event: &mut Event| {
         let Event::Annotated(annotated) = event else { return false };
-        annotated.labels[0].annotator = "somebody".to_owned();
+        annotated.labels[0].annotator = "somebody".into();
         true
     };
     let another_sample = |event: &mut Event| {
@@ -388,7 +388,7 @@ fn masked(workflow: &Definition, pool: Digest, [alone, shared]: [Digest; 2]) -> 
     let said = |sample: SampleId| Annotation {
         label: Label::Mask(if sample.as_str() == "s00" { alone } else { shared }),
         sample,
-        annotator: "oracle".to_owned(),
+        annotator: "oracle".into(),
         at: Timestamp(3),
         spent: Duration::ZERO,
     };

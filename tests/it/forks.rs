@@ -285,7 +285,7 @@ async fn a_forged_past_is_found_beside_labels_that_were_erased_in_the_other_run(
         });
         let labels = labels.unwrap();
         if is_forged {
-            labels[1].annotator = "somebody".to_owned();
+            labels[1].annotator = "somebody".into();
         }
         let sample = labels[0].sample.clone();
         assert_eq!(said(state.path(), &ours, &theirs).await.is_err(), is_forged);

@@ -235,7 +235,7 @@ fn an_event_that_would_be_written_otherwise_is_refused() {
         checkpoints: vec![Checkpoint {
             model: Digest::ZERO,
             step: 1,
-            metrics: [("aa".to_owned(), 0.5), ("ab".to_owned(), 0.5)].into(),
+            metrics: [("aa".into(), 0.5), ("ab".into(), 0.5)].into(),
         }],
     });
     let metrics = Payload::of(&trained).unwrap().bytes().to_vec();

@@ -223,8 +223,8 @@ fn mlflow(kept: Kept) -> (Stub, Arc<Mutex<Kept>>) {
 fn checked(onnx: &[u8]) -> KpiChecked {
     KpiChecked {
         stage: KpiStage::Acceptance,
-        metric: "precision@0.5".to_owned(),
-        estimator: "test".to_owned(),
+        metric: "precision@0.5".into(),
+        estimator: "test".into(),
         model: Digest::of(onnx),
         n: 540,
         value: 0.95,

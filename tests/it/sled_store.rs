@@ -230,7 +230,7 @@ async fn values_stay_within_four_kibibytes_and_larger_events_are_artifacts() {
     for labels in 0..100 {
         let revision = u64::try_from(labels).unwrap();
         let mut new = with(1, annotated(labels));
-        new.actor = "a".repeat(256);
+        new.actor = "a".repeat(256).into();
         store.commit(appending(cycle(1, 1), revision, vec![new])).await.unwrap();
     }
     let long = NewJob { dedupe: Some("k".repeat(1024)), ..job(1) };

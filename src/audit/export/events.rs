@@ -153,7 +153,7 @@ fn row(recorded: &Recorded) -> io::Result<[String; COLUMNS.len()]> {
         recorded.event.name().to_owned(),
         recorded.version.to_string(),
         recorded.causation.map(|job| job.to_string()).unwrap_or_default(),
-        recorded.actor.clone(),
+        recorded.actor.to_string(),
         recorded.workflow.to_string(),
         recorded.previous.to_string(),
         recorded.hash.to_string(),
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn what_cloud_events_has_no_words_for_is_written_as_it_allows() {
         let mut recorded = awkward();
-        recorded.actor = "a\nb\u{7f}\u{fdd0}\u{1ffff}é".to_owned();
+        recorded.actor = "a\nb\u{7f}\u{fdd0}\u{1ffff}é".into();
         recorded.position = Position(1 << 40);
         recorded.revision = Revision(u64::MAX);
         recorded.recorded = Timestamp(i64::MAX);
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(event["position"], "1099511627776");
         assert_eq!(event["revision"], u64::MAX.to_string());
         assert!(event.get("time").is_none());
-        recorded.actor = String::new();
+        recorded.actor = "".into();
         let text = String::from_utf8(written(EventForm::Jsonl, &[recorded])).unwrap();
         assert!(check_cloud_event(&text).get("actor").is_none());
     }
@@ -326,7 +326,7 @@ mod tests {
             let place = COLUMNS.iter().position(|name| *name == column).unwrap();
             rows[0][place].to_owned()
         };
-        assert_eq!(cell("actor"), recorded.actor);
+        assert_eq!(cell("actor"), *recorded.actor);
         let data: Value = serde_json::from_str(&cell("data")).unwrap();
         let picks = &data["BatchSelected"]["picks"];
         assert_eq!(picks[0]["sample"], "a,\"b\"\r\nç=1");

@@ -16,7 +16,7 @@
 use super::{ExportError, UnknownForm, of_csv, rfc3339};
 use crate::audit::replay::{Replay, Snapshot, arm};
 use crate::domain::event::Event;
-use crate::domain::ids::{RunId, SampleId};
+use crate::domain::ids::{Name, RunId, SampleId};
 use crate::domain::label::Label;
 use crate::domain::state::{IllegalEvent, Known, Run};
 use crate::domain::time::Timestamp;
@@ -71,7 +71,7 @@ pub struct LabelSet {
 /// Who said a label, and when.
 #[derive(Debug, Clone)]
 struct Said {
-    annotator: String,
+    annotator: Name,
     at: Timestamp,
 }
 
@@ -118,7 +118,7 @@ impl LabelSet {
             // One that was asked again and stands is still what the first annotator said.
             let changed = relabelled.labels.iter().filter(|label| label.before != label.after);
             self.said.extend(changed.map(|label| {
-                let said = Said { annotator: CONSENSUS.to_owned(), at: recorded.recorded };
+                let said = Said { annotator: CONSENSUS.into(), at: recorded.recorded };
                 (label.sample.clone(), said)
             }));
         }

@@ -26,7 +26,7 @@ pub(super) fn recorded(place: u32, event: Event) -> Recorded {
         position: Position(u64::from(place) + 1),
         recorded: Timestamp(i64::from(place) * 1_000_000),
         causation: (place > 0).then(|| JobId(Uuid::from_u128(place.into()))),
-        actor: "worker 1".to_owned(),
+        actor: "worker 1".into(),
         version: 1,
         workflow: Digest::of(b"workflow"),
         previous: Digest::of(&place.to_le_bytes()),
@@ -58,7 +58,7 @@ fn batch(picks: Vec<Pick>) -> Event {
 /// An event with ids and scores that need care, as the log of an engine never has them.
 pub(super) fn awkward() -> Recorded {
     let picks = vec![pick("a,\"b\"\r\nç=1", Some(f64::NAN)), pick("=1+1", None)];
-    Recorded { actor: "=cmd|' /C calc'!A1, \"ä\"".to_owned(), ..recorded(3, batch(picks)) }
+    Recorded { actor: "=cmd|' /C calc'!A1, \"ä\"".into(), ..recorded(3, batch(picks)) }
 }
 
 /// The beginning of a run, up to `labels`, picked beside `unlabelled`; the last event, and the labels.
@@ -89,7 +89,7 @@ fn events(classes: &[&str], labels: &[(&str, Label)], unlabelled: &[&str]) -> Ve
     let annotation = |(sample, label): &(&str, Label)| Annotation {
         sample: SampleId::from(*sample),
         label: *label,
-        annotator: "änn".to_owned(),
+        annotator: "änn".into(),
         at: Timestamp(9_000_000),
         spent: Duration::ZERO,
     };

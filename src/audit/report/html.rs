@@ -17,6 +17,7 @@ use crate::chart::svg::escaped;
 use crate::chart::{Frame, draw, svg};
 use crate::domain::definition::{Direction, Mode};
 use crate::domain::event::{Arm, DriftChecked, KpiChecked};
+use crate::domain::ids::Name;
 use crate::domain::kpi::{Basis, Verdict};
 use gallery::gallery;
 use labels::labels;
@@ -401,7 +402,7 @@ fn cost(report: &Report) -> String {
         let each = money / report.labelled.max(1) as f64;
         facts += &big("price of a label", of_this_course(format!("{each:.3}")));
     }
-    let mut annotators: Vec<(&String, &u64)> = cost.annotators.iter().collect();
+    let mut annotators: Vec<(&Name, &u64)> = cost.annotators.iter().collect();
     annotators.sort_by_key(|(name, answers)| (std::cmp::Reverse(**answers), *name));
     let hidden = annotators.len().saturating_sub(ANNOTATORS_MAX) as u64;
     let list: Vec<String> = annotators

@@ -6,7 +6,7 @@ use crate::domain::digest::Digest;
 use crate::domain::event::{
     Arm, ClassKpi, CycleFailed, EndReason, ModelSelected, ModelsCompared, Pick, Trained,
 };
-use crate::domain::ids::{CycleNumber, RunId};
+use crate::domain::ids::{CycleNumber, Name, RunId};
 use crate::domain::label::Label;
 use crate::domain::metric::Metric;
 use crate::domain::state::CycleSummary;
@@ -212,7 +212,7 @@ pub struct Cost {
     /// How many answers annotators gave.
     pub answers: u64,
     /// By whom.
-    pub annotators: BTreeMap<String, u64>,
+    pub annotators: BTreeMap<Name, u64>,
     /// The time they spent, in seconds.
     pub spent_seconds: f64,
     /// The money, where the workflow gives a price.
@@ -242,9 +242,9 @@ pub struct PickReport {
     /// The label before, where it changed.
     pub before: Option<Label>,
     /// By whom.
-    pub annotator: Option<String>,
+    pub annotator: Option<Name>,
     /// The answers that it rests on, where there are several.
-    pub answers: Vec<(String, Label)>,
+    pub answers: Vec<(Name, Label)>,
     /// What the sample looks like; `None` where it cannot be shown.
     pub look: Option<Look>,
 }

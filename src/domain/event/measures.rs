@@ -1,6 +1,7 @@
 //! What is measured beside the KPI.
 
 use crate::domain::digest::Digest;
+use crate::domain::ids::Name;
 use crate::domain::kpi::Interval;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ pub struct BaselineMeasured {
     /// How many there are in all.
     pub all_labels: u64,
     /// What was measured, for example `accuracy`.
-    pub metric: String,
+    pub metric: Name,
     /// On how many samples of the validation split.
     pub n: u64,
     /// The value of the best model that learnt from the random ones alone.
@@ -50,7 +51,7 @@ impl DriftChecked {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassesMeasured {
     /// What was measured.
-    pub metric: String,
+    pub metric: Name,
     /// The model.
     pub model: Digest,
     /// The classes on which it can be measured, in order.

@@ -61,7 +61,7 @@ pub(super) fn baseline(
     Ok(Some(BaselineMeasured {
         random_labels: labels,
         all_labels: step.run.labelled(),
-        metric: kpi.metric().to_string(),
+        metric: kpi.metric().to_string().into(),
         n: known.rows.len() as u64,
         random: kpi.value(step, &random, known)?,
         all: kpi.value(step, &*validation.answers(challenger)?, known)?,

@@ -113,8 +113,8 @@ fn measurement(
     interval: Interval,
 ) -> Measurement {
     Measurement {
-        metric: step.definition.kpi.metric.to_string(),
-        estimator: estimator.to_owned(),
+        metric: step.definition.kpi.metric.to_string().into(),
+        estimator: estimator.into(),
         model,
         n,
         at: step.clock.now(),

@@ -8,6 +8,7 @@ use crate::domain::chance::Chance;
 use crate::domain::command::Command;
 use crate::domain::digest::Digest;
 use crate::domain::event::ModelsCompared;
+use crate::domain::ids::Name;
 use crate::domain::metric::Metric;
 use crate::domain::state::Phase;
 use crate::domain::task::Task;
@@ -78,7 +79,7 @@ impl Reactor for SelectModel {
 fn contender(
     step: &Step,
     model: Digest,
-    saved: &BTreeMap<String, f64>,
+    saved: &BTreeMap<Name, f64>,
     validation: &Validation<'_>,
 ) -> Result<Contender, StepError> {
     let spec = &step.definition.model_selector;
@@ -185,7 +186,7 @@ fn compare(
         champion,
         challenger,
         n: found.n,
-        test: found.test.to_string(),
+        test: found.test.to_string().into(),
         wins: found.wins,
         losses: found.losses,
         difference: found.difference,

@@ -10,7 +10,7 @@ use crate::domain::command::Command;
 use crate::domain::definition::{TrainCommand, TrainerSpec};
 use crate::domain::digest::Digest;
 use crate::domain::event::{Checkpoint, Trained};
-use crate::domain::ids::SampleId;
+use crate::domain::ids::{Name, SampleId};
 use crate::domain::matrix::Matrix;
 use crate::engine::reactor::{Reactor, Step, StepError};
 use crate::engine::unfinished::Unfinished;
@@ -124,9 +124,11 @@ fn trained_here(
             }
             Some(backbone) => served_whole(step, backbone, trained, checkpoint, validation)?,
         };
-        let mut metrics = checkpoint.metrics.clone();
+        let known = checkpoint.metrics.iter();
+        let mut metrics: BTreeMap<Name, f64> =
+            known.map(|(name, value)| (name.as_str().into(), *value)).collect();
         metrics.extend(measured(step, &served, &validation.known, &[])?);
-        metrics.insert("export.max_difference".to_owned(), difference);
+        metrics.insert("export.max_difference".into(), difference);
         Ok(Checkpoint { model, step: checkpoint.step, metrics })
     };
     models.map(checkpoint).collect()
@@ -223,7 +225,7 @@ fn trained_outside(
         let claimed: Vec<&str> = checkpoint.claimed.keys().map(String::as_str).collect();
         let mut metrics = measured(step, &served, &validation.known, &claimed)?;
         for (name, &claim) in &checkpoint.claimed {
-            if let Some(&found) = metrics.get(name)
+            if let Some(&found) = metrics.get(name.as_str())
                 && (claim - found).abs() > command.tolerance
             {
                 step.remark(format!(
@@ -232,7 +234,7 @@ fn trained_outside(
                     checkpoint.step
                 ));
             }
-            metrics.insert(format!("claimed.{name}"), claim);
+            metrics.insert(format!("claimed.{name}").into(), claim);
         }
         if checkpoints.iter().all(|known| known.model != model) {
             checkpoints.push(Checkpoint { model, step: checkpoint.step, metrics });
@@ -357,7 +359,7 @@ fn measured(
     served: &Predictions,
     validation: &Known,
     also: &[&str],
-) -> Result<BTreeMap<String, f64>, StepError> {
+) -> Result<BTreeMap<Name, f64>, StepError> {
     let (selector, kpi) = (&step.definition.model_selector, &step.definition.kpi);
     let answers = served.meaning(step.definition.run.task, step.pool.classes().len());
     let value = |name: &str| Criterion::of(name)?.value(step, &answers, validation);
@@ -367,12 +369,12 @@ fn measured(
     let mut metrics = BTreeMap::new();
     for name in needed {
         let value = value(&name)?;
-        metrics.insert(name, value);
+        metrics.insert(name.into(), value);
     }
     for &name in also {
         // A name that means nothing here, or nothing in this task, is left to whoever uses it.
         if let Ok(value) = value(name) {
-            metrics.insert(name.to_owned(), value);
+            metrics.insert(name.into(), value);
         }
     }
     Ok(metrics)

@@ -32,7 +32,7 @@ pub(super) fn ask(step: &Step) -> Result<Command, StepError> {
         votes.extend(said.into_iter().map(|(annotator, class)| Annotation {
             sample: sample.clone(),
             label: Label::Class(class),
-            annotator,
+            annotator: annotator.into(),
             at: now,
             spent: spent(step, sample),
         }));
@@ -112,7 +112,7 @@ fn settle(step: &Step, votes: &[Annotation]) -> Result<(Vec<Annotation>, Vec<Rel
                 let of = || votes.iter().filter(|vote| vote.sample == *sample);
                 let annotator = match of().next() {
                     Some(only) if of().nth(1).is_none() => only.annotator.clone(),
-                    Some(_) | None => "consensus".to_owned(),
+                    Some(_) | None => "consensus".into(),
                 };
                 let (at, spent) = (step.clock.now(), Duration::ZERO);
                 let sample = sample.clone();

@@ -36,7 +36,7 @@ pub(super) fn compared() -> Event {
         champion: model("m1"),
         challenger: model("m3"),
         n: 20,
-        test: "mcnemar_exact".to_owned(),
+        test: "mcnemar_exact".into(),
         wins: 3,
         losses: 1,
         difference: 0.1,

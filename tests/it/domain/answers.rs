@@ -5,7 +5,7 @@ use super::after_training::back;
 use super::*;
 
 fn vote(sample: &str, annotator: &str, class: u32) -> Annotation {
-    Annotation { annotator: annotator.to_owned(), ..label(sample, class) }
+    Annotation { annotator: annotator.into(), ..label(sample, class) }
 }
 
 fn voted(votes: &[(&str, &str, u32)]) -> Event {
@@ -29,7 +29,7 @@ fn relabels(labels: &[(&str, u32, u32)]) -> Vec<Relabel> {
 /// An event of each kind, as it fits in the second cycle.
 pub(super) fn beside_the_loop() -> Vec<Event> {
     let classes = |name| {
-        let (metric, model) = ("accuracy".to_owned(), model(name));
+        let (metric, model) = ("accuracy".into(), model(name));
         Event::ClassesMeasured(ClassesMeasured { metric, model, classes: vec![class(0)] })
     };
     vec![
@@ -53,11 +53,8 @@ fn asked_again() -> Vec<Event> {
 fn answers_that_agree_become_a_label_and_a_label_that_was_wrong_another() {
     let votes =
         vec![vote("c", "ann", 2), vote("c", "ben", 2), vote("a", "ben", 0), vote("a", "eve", 0)];
-    let agreed = vec![Annotation {
-        annotator: "consensus".to_owned(),
-        spent: Duration::ZERO,
-        ..label("c", 2)
-    }];
+    let agreed =
+        vec![Annotation { annotator: "consensus".into(), spent: Duration::ZERO, ..label("c", 2) }];
     let command = Command::RecordVotes { votes, agreed, relabelled: relabels(&[("a", 1, 0)]) };
     let events = &["Voted", "Relabelled", "Annotated"];
     let run = check(&workflow(), &asked_again(), command, Follows(events, Some(JobKind::Gate)));
@@ -199,7 +196,7 @@ fn baseline() -> BaselineMeasured {
     BaselineMeasured {
         random_labels: 3,
         all_labels: 4,
-        metric: "accuracy".to_owned(),
+        metric: "accuracy".into(),
         n: 180,
         random: 0.7,
         all: 0.8,
@@ -239,7 +236,7 @@ fn a_kpi_of_each_class_stands_before_the_kpi() {
     let events = &["ClassesMeasured", "KpiChecked"];
     check(&workflow(), &until("gating"), gate(measured), Follows(events, Some(JobKind::Train)));
     let refused = |classes: Vec<ClassKpi>, why| {
-        let (metric, model) = ("accuracy".to_owned(), model("m1"));
+        let (metric, model) = ("accuracy".into(), model("m1"));
         let event = Event::ClassesMeasured(ClassesMeasured { metric, model, classes });
         check(&workflow(), &until("gating"), event, Refused(why));
     };

@@ -375,7 +375,7 @@ fn a_training_uses_every_label_and_saves_something() {
     let others = training(4, &["m2"]); // so many, but not these
     check(&workflow(), &given, command(others), Refused(&["training used the labels"]));
     let mut diverged = training_of(&replay(&given), &["m2", "m3"]);
-    diverged.checkpoints[1].metrics.insert("train.loss".to_owned(), f64::NAN);
+    diverged.checkpoints[1].metrics.insert("train.loss".into(), f64::NAN);
     let why = Refused(&["train.loss of checkpoint", "is NaN, not a finite number"]);
     check(&workflow(), &given, command(diverged), why);
     // A training that stands still saves the same file twice: no contradiction.

@@ -23,8 +23,8 @@ const HOSTILE: &str = "<script>alert(\"1\")</script>&amp;</p>";
 fn checked(stage: KpiStage, n: u64) -> KpiChecked {
     KpiChecked {
         stage,
-        metric: "accuracy".to_owned(),
-        estimator: "audit".to_owned(),
+        metric: "accuracy".into(),
+        estimator: "audit".into(),
         model: Digest::of(b"model"),
         n,
         value: 0.875,
@@ -65,7 +65,7 @@ fn cycle(number: u32) -> CycleReport {
         }),
         compared: None,
         selected: Some(ModelSelected {
-            criterion: HOSTILE.to_owned(),
+            criterion: HOSTILE.into(),
             candidates: vec![Candidate { model: Digest::of(b"model"), value: 0.5 }],
             incumbent: None,
             winner: Digest::of(b"model"),
@@ -95,7 +95,7 @@ fn report(cycles: u32) -> Report {
         above_cutoff: Some(0.25),
         label: Some(Label::Class(0)),
         before: Some(Label::Class(1)),
-        annotator: Some(HOSTILE.to_owned()),
+        annotator: Some(HOSTILE.into()),
         answers: Vec::new(),
         look: Some(look),
     });
@@ -137,7 +137,7 @@ fn report(cycles: u32) -> Report {
         spread: Vec::new(),
         cost: Cost {
             answers: 30,
-            annotators: [(HOSTILE.to_owned(), 30)].into(),
+            annotators: [(HOSTILE.into(), 30)].into(),
             spent_seconds: 90.0,
             money: Some(12.5),
         },
