@@ -6,11 +6,12 @@ use super::codec::{self, CodecError};
 use super::excerpt::RawLog;
 use super::index::Stretch;
 use super::ledger::{Source, Value, damaged};
-use super::writes::{Place, records};
+use super::writes::{LENGTH, Place, records};
 use super::{Recorded, StoreError, keys};
 use crate::domain::digest::Digest;
 use crate::domain::ids::{CycleId, CycleNumber, Position, Revision, RunId};
 use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::vec::IntoIter;
 
@@ -34,8 +35,8 @@ struct Checked<'s> {
 }
 
 struct CheckedRecord {
-    /// How many records of the chunk come before it.
-    slot: u16,
+    /// Where its bytes lie in the chunk.
+    bytes: Range<usize>,
     position: Position,
     previous: Digest,
     hash: Digest,
@@ -49,11 +50,9 @@ impl Checked<'_> {
     }
 
     fn decode(&self) -> impl Iterator<Item = Result<Recorded, StoreError>> {
-        let bytes = records_at(self.records.iter().map(|record| record.slot), &self.chunk);
-        bytes.zip(&self.records).zip(self.revisions()).map(|((bytes, record), revision)| {
-            let payload = record.payload.as_deref();
-            bytes
-                .and_then(|bytes| codec::decode_skimmed(bytes, record.hash, payload))
+        self.records.iter().zip(self.revisions()).map(|(record, revision)| {
+            let bytes = self.chunk.get(record.bytes.clone()).unwrap_or_default();
+            codec::decode_skimmed(bytes, record.hash, record.payload.as_deref())
                 .map_err(|error| damaged(&name(self.cycle, revision))(error))
         })
     }
@@ -77,19 +76,26 @@ pub(super) fn read(
 
 /// The records of chunks, in order. Many are decoded by all cores.
 fn decode(chunks: Vec<Checked>) -> Result<Vec<Recorded>, StoreError> {
-    let decode = |chunks: &[Checked]| -> Result<Vec<Recorded>, StoreError> {
+    by_all_cores(&chunks, |chunks| {
         let mut records = Vec::with_capacity(chunks.iter().map(|chunk| chunk.records.len()).sum());
         for record in chunks.iter().flat_map(Checked::decode) {
             records.push(record?);
         }
         Ok(records)
-    };
+    })
+}
+
+/// What `work` makes of many chunks, in order, or the first of its errors; it is given [`CHUNKS_PER_THREAD`] of them at a time.
+fn by_all_cores<C: Sync, T: Send>(
+    chunks: &[C],
+    work: impl Fn(&[C]) -> Result<Vec<T>, StoreError> + Send + Sync,
+) -> Result<Vec<T>, StoreError> {
     if chunks.len() <= CHUNKS_PER_THREAD {
-        return decode(&chunks);
+        return work(chunks);
     }
-    let decoded: Vec<_> = chunks.par_chunks(CHUNKS_PER_THREAD).map(decode).collect();
-    let decoded: Vec<Vec<Recorded>> = decoded.into_iter().collect::<Result<_, _>>()?;
-    Ok(decoded.into_iter().flatten().collect())
+    let done: Vec<_> = chunks.par_chunks(CHUNKS_PER_THREAD).map(work).collect();
+    let done: Vec<Vec<T>> = done.into_iter().collect::<Result<_, _>>()?;
+    Ok(done.into_iter().flatten().collect())
 }
 
 /// The records of a stretch, each verified and none decoded. Long stretches are read by all cores.
@@ -99,16 +105,12 @@ fn check<'s>(
     stretch: &Stretch,
 ) -> Result<Vec<Checked<'s>>, StoreError> {
     let chunks: Vec<(Revision, &[Place])> = by_chunk(stretch).collect();
-    let read: Vec<Result<Checked, StoreError>> = chunks
-        .par_iter()
-        .with_min_len(CHUNKS_PER_THREAD)
-        .map(|(first, places)| check_chunk(source, cycle, *first, places))
-        .collect();
-
+    let checked = by_all_cores(&chunks, |chunks| {
+        let chunks = chunks.iter();
+        chunks.map(|(first, places)| check_chunk(source, cycle, *first, places)).collect()
+    })?;
     let (mut previous, mut position) = (stretch.previous, Position(0));
-    let mut checked = Vec::with_capacity(read.len());
-    for chunk in read {
-        let chunk = chunk?;
+    for chunk in &checked {
         for (record, revision) in chunk.records.iter().zip(chunk.revisions()) {
             if previous.is_some_and(|previous| previous != record.previous)
                 || record.position <= position
@@ -117,7 +119,6 @@ fn check<'s>(
             }
             (previous, position) = (Some(record.hash), record.position);
         }
-        checked.push(chunk);
     }
     if stretch.last.is_some() && previous != stretch.last {
         return Err(StoreError::Damaged {
@@ -148,14 +149,16 @@ fn check_chunk<'s>(
     let chunk = fetch(source, cycle, first, places)?;
     let mut records = Vec::with_capacity(places.len());
     let mut revision = first;
-    for (bytes, place) in records_at(places.iter().map(|place| place.slot), &chunk).zip(places) {
+    for range in ranges(places, &chunk) {
         let unreadable = |error| damaged(&name(cycle, revision))(error);
-        let skimmed = bytes.and_then(codec::skim_record).map_err(unreadable)?;
+        let bytes = range.map_err(unreadable)?;
+        let skimmed = chunk.get(bytes.clone()).unwrap_or_default();
+        let skimmed = codec::skim_record(skimmed).map_err(unreadable)?;
         if (skimmed.cycle, skimmed.revision) != (cycle, revision) {
             return Err(misfit(cycle, revision, "it is not where it belongs"));
         }
         records.push(CheckedRecord {
-            slot: place.slot,
+            bytes,
             position: skimmed.position,
             previous: skimmed.previous,
             hash: skimmed.hash,
@@ -180,15 +183,21 @@ fn fetch<'s>(
     chunk.transpose()?.flatten().ok_or_else(|| missing(cycle, first))
 }
 
-/// The bytes of the records of a chunk that lie at `slots`, which are in order.
-fn records_at(
-    slots: impl Iterator<Item = u16>,
+/// Where the bytes of the records of a chunk lie that are at `places`, which are in order.
+fn ranges(
+    places: &[Place],
     chunk: &[u8],
-) -> impl Iterator<Item = Result<&[u8], CodecError>> {
-    let mut slots = slots.peekable();
+) -> impl Iterator<Item = Result<Range<usize>, CodecError>> {
+    let mut slots = places.iter().map(|place| place.slot).peekable();
+    let mut end = 0_usize;
     (0..).zip(records(chunk)).filter_map(move |(slot, bytes)| {
+        let range = bytes.map(|bytes| {
+            let start = end.saturating_add(LENGTH);
+            end = start.saturating_add(bytes.len());
+            start..end
+        });
         slots.next_if_eq(&slot)?;
-        Some(bytes)
+        Some(range)
     })
 }
 
@@ -205,9 +214,9 @@ pub(super) fn read_raw(
     for (first, places) in by_chunk(stretch) {
         let chunk = fetch(source, cycle, first, places)?;
         let mut next = first;
-        for bytes in records_at(places.iter().map(|place| place.slot), &chunk) {
+        for range in ranges(places, &chunk) {
             let unreadable = |error| damaged(&name(cycle, next))(error);
-            let bytes = bytes.map_err(unreadable)?;
+            let bytes = chunk.get(range.map_err(unreadable)?).unwrap_or_default();
             log.push(bytes, codec::skim_record(bytes).map_err(unreadable)?.payload);
             next = next.next();
         }
