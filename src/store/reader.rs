@@ -105,12 +105,15 @@ fn check<'s>(
     stretch: &Stretch,
 ) -> Result<Vec<Checked<'s>>, StoreError> {
     let chunks: Vec<(Revision, &[Place])> = by_chunk(stretch).collect();
-    let checked = by_all_cores(&chunks, |chunks| {
+    let read = by_all_cores(&chunks, |chunks| {
         let chunks = chunks.iter();
-        chunks.map(|(first, places)| check_chunk(source, cycle, *first, places)).collect()
+        Ok(chunks.map(|(first, places)| check_chunk(source, cycle, *first, places)).collect())
     })?;
+    // The first that does not fit is named, so a chunk that cannot be read waits for those before it.
     let (mut previous, mut position) = (stretch.previous, Position(0));
-    for chunk in &checked {
+    let mut checked = Vec::with_capacity(read.len());
+    for chunk in read {
+        let chunk = chunk?;
         for (record, revision) in chunk.records.iter().zip(chunk.revisions()) {
             if previous.is_some_and(|previous| previous != record.previous)
                 || record.position <= position
@@ -119,6 +122,7 @@ fn check<'s>(
             }
             (previous, position) = (Some(record.hash), record.position);
         }
+        checked.push(chunk);
     }
     if stretch.last.is_some() && previous != stretch.last {
         return Err(StoreError::Damaged {
@@ -343,11 +347,23 @@ mod tests {
 
     /// The log of cycles of three events each, one of which is of a version that nobody reads yet.
     fn log(cycles: u32, unknown: (u32, u64)) -> (Tree, Index) {
+        let tree = tree(cycles, 3, |record| {
+            if (record.cycle.cycle.0, record.revision.0) == unknown {
+                record.version = 2;
+            }
+        });
+        let index = Index::load(&tree).expect("what opening compares is in order");
+        (tree, index)
+    }
+
+    /// Cycles of so many events each, each of which `change` has seen.
+    fn tree(cycles: u32, events: u64, change: impl Fn(&mut Recorded)) -> Tree {
         let event = Event::CycleCancelled(CycleCancelled { reason: "no more budget".to_owned() });
         let payload = Payload::of(&event).unwrap();
         let mut writes = Writes::default();
         let (mut previous, mut position) = (Digest::ZERO, Position(0));
-        for (cycle, revision) in (1..=cycles).flat_map(|cycle| (0..3).map(move |at| (cycle, at))) {
+        let places = (1..=cycles).flat_map(|cycle| (0..events).map(move |at| (cycle, at)));
+        for (cycle, revision) in places {
             position = position.next();
             let mut record = Recorded {
                 id: EventId(Uuid::from_u128(u128::from(position.0))),
@@ -357,21 +373,37 @@ mod tests {
                 recorded: Timestamp(5),
                 causation: None,
                 actor: "cli".into(),
-                version: if (cycle, revision) == unknown { 2 } else { 1 },
+                version: 1,
                 workflow: Digest::ZERO,
                 previous,
                 hash: Digest::ZERO,
                 original: None,
                 event: event.clone(),
             };
+            change(&mut record);
             let bytes = encode_record(&mut record, &payload, false).unwrap();
             writes.record(record.cycle, record.hash, &bytes);
             previous = record.hash;
         }
         let writes = writes.finish(ChunkNumber(0)).writes.into_iter();
-        let tree = Tree(writes.map(|(key, value)| (key, value.unwrap())).collect());
-        let index = Index::load(&tree).expect("what opening compares is in order");
-        (tree, index)
+        Tree(writes.map(|(key, value)| (key, value.unwrap())).collect())
+    }
+
+    #[test]
+    fn the_first_record_that_does_not_fit_is_named_whatever_is_damaged_behind_it() {
+        for events in [100, 2_000] {
+            let index = Index::load(&tree(1, events, |_| {})).unwrap();
+            let mut broken = tree(1, events, |record| {
+                if record.revision == Revision(5) {
+                    record.previous = Digest::of(b"of another log");
+                }
+            });
+            broken.0.pop_last().expect("the last chunk");
+            let cycle = CycleId { run: RUN, cycle: CycleNumber(1) };
+            let whole = index.stretch(cycle, Revision(0), usize::MAX).unwrap();
+            let error = read(&broken, cycle, Revision(0), &whole).unwrap_err();
+            assert!(error.to_string().contains("event 5 of cycle"), "{error}");
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl<W: Write + Send> RowGroups<W> {
             text(recorded.event.name().to_owned()),
             number(recorded.version.into()),
             recorded.causation.map_or(Cell::Null, |job| text(job.to_string())),
-            text(recorded.actor.clone()),
+            text(recorded.actor.to_string()),
             text(recorded.workflow.to_string()),
             text(recorded.previous.to_string()),
             text(recorded.hash.to_string()),
@@ -159,7 +159,7 @@ mod tests {
             assert_eq!(cell(row, "time"), Field::TimestampMicros(recorded.recorded.0));
             assert_eq!(cell(row, "cycle"), Field::Long(1));
             assert_eq!(cell(row, "hash"), Field::Str(recorded.hash.to_string()));
-            assert_eq!(cell(row, "actor"), Field::Str(recorded.actor.clone()));
+            assert_eq!(cell(row, "actor"), Field::Str(recorded.actor.to_string()));
             let data = serde_json::to_string(&recorded.event).unwrap();
             assert_eq!(cell(row, "data"), Field::Str(data));
             let job = recorded.causation.map_or(Field::Null, |job| Field::Str(job.to_string()));
