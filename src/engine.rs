@@ -52,7 +52,7 @@ use crate::domain::decide::decide;
 use crate::domain::definition::Definition;
 use crate::domain::digest::Digest;
 use crate::domain::event::{CycleCancelled, Pinned, RunStarted};
-use crate::domain::ids::{CycleId, CycleNumber, JobId, Revision, RunId, SampleId};
+use crate::domain::ids::{CycleId, CycleNumber, JobId, Name, Revision, RunId, SampleId};
 use crate::domain::job::{Job, JobKind, JobStatus, NewJob};
 use crate::domain::state::{Phase, Run};
 use crate::domain::time::Timestamp;
@@ -91,7 +91,7 @@ struct Inner {
     reactors: BTreeMap<JobKind, Arc<dyn Reactor>>,
     limits: BTreeMap<JobKind, usize>,
     workers: usize,
-    name: String,
+    name: Name,
     grace: Duration,
     install: InstallPolicy,
     strategies: Arc<BTreeMap<String, Arc<dyn Strategy>>>,
@@ -526,7 +526,7 @@ impl Inner {
                 id: crate::domain::ids::EventId(self.clock.mint()),
                 recorded,
                 causation,
-                actor: self.name.as_str().into(),
+                actor: self.name.clone(),
                 workflow,
                 event,
             });

@@ -183,6 +183,8 @@ pub struct Committed {
 }
 
 /// Cycle logs, read.
+///
+/// Verification asks on threads of rayon's, where no async runtime is, and waits there: an answer must need neither.
 pub trait EventLog: Send + Sync {
     /// Up to `limit` events of a cycle's log from revision `from`, in order; empty past the end. Checksum, hash and chain
     /// are verified.

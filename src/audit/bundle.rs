@@ -299,7 +299,7 @@ impl BundleVerification {
 }
 
 /// Verifies a bundle, which needs nothing but the file; signatures by `key`, if there is one. Artifacts are unpacked into the
-/// system's folder for temporary files meanwhile.
+/// system's folder for temporary files meanwhile. Blocks: all of it is read.
 ///
 /// # Errors
 /// [`BundleError`] for a file that is no bundle or cannot be read; what does not hold is a finding.

@@ -378,7 +378,7 @@ fn meets_kpi(run: &Run, definition: &Definition) -> bool {
             .and_then(|line| line.gate.as_ref()),
     };
     let metric = definition.kpi.metric;
-    checked.filter(|checked| *checked.metric == *metric.to_string()).is_some_and(|checked| {
+    checked.filter(|checked| checked.metric == *metric.to_string()).is_some_and(|checked| {
         let KpiChecked { basis, value, interval, .. } = *checked;
         let target = definition.kpi.target;
         kpi::verdict(basis, value, interval, target, metric.direction()) == Verdict::Met

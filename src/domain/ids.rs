@@ -152,7 +152,7 @@ name!(
     WorkerId
 );
 name!(
-    /// Who did something, or what was measured. A text in all but its copies.
+    /// Who did something, or what was measured. Reads like a text; copies are cheap.
     Name
 );
 

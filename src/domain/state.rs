@@ -429,7 +429,7 @@ impl Run {
         })
     }
 
-    /// The picks of the newest cycle whose labels have not come yet.
+    /// The picks of the newest cycle whose labels have not come, also where the cycle was cancelled since.
     pub fn missing(&self) -> impl Iterator<Item = &SampleId> {
         self.picks.iter().filter(|(_, asked)| asked.is_missing).map(|(sample, _)| sample)
     }

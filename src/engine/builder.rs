@@ -110,7 +110,7 @@ impl EngineBuilder {
                 reactors: self.reactors,
                 limits: self.limits,
                 workers: self.workers,
-                name: self.name,
+                name: self.name.into(),
                 grace: self.grace,
                 install: self.install,
                 strategies: Arc::new(self.strategies),

@@ -109,7 +109,7 @@ impl Engine {
                 id: EventId(inner.clock.mint()),
                 recorded: then.as_ref().map_or_else(|| inner.clock.now(), |then| then.recorded),
                 causation: then.as_ref().and_then(|then| then.causation),
-                actor: then.map_or_else(|| inner.name.as_str().into(), |then| then.actor),
+                actor: then.map_or_else(|| inner.name.clone(), |then| then.actor),
                 workflow,
                 event,
             }

@@ -16,25 +16,32 @@ use crate::domain::job::Job;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A store in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    // A std mutex: it is held for a few microseconds and never across an await.
+    // A std mutex: it is held for a few microseconds, never across an await, and never while rayon works: a thread that waits
+    // for a part of its work takes up other work, which may ask for it again.
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
     ledger: Ledger,
-    index: Index,
-    tree: Tree,
+    // Whoever reads keeps the one that was there when it began.
+    log: Arc<Log>,
     steps: u64,
 }
 
+#[derive(Debug, Default, Clone)]
+struct Log {
+    index: Index,
+    tree: Tree,
+}
+
 /// Keys and values without a disk.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Tree(pub(super) BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl MemoryStore {
@@ -42,14 +49,17 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         let ledger = Ledger::empty();
-        let (index, tree) = (Index::default(), Tree::default());
-        Self { inner: Mutex::new(Inner { ledger, index, tree, steps: 0 }) }
+        Self { inner: Mutex::new(Inner { ledger, log: Arc::default(), steps: 0 }) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // A panic while the lock was held cannot happen half-way through a change that anybody would notice: the rules
         // check before they change.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> Arc<Log> {
+        Arc::clone(&self.inner().log)
     }
 
     fn ask<'a, T: Send + 'a>(
@@ -61,9 +71,12 @@ impl MemoryStore {
             let mut writes = Writes::default();
             let answer = work(&mut inner.ledger, &mut writes)?;
             inner.steps = inner.steps.saturating_add(u64::from(writes.len() > 0));
-            let Finished { writes, appended, chunks } = writes.finish(inner.index.chunks());
-            inner.tree.write(writes);
-            inner.index.add(appended, chunks);
+            if writes.len() > 0 {
+                let log = Arc::make_mut(&mut inner.log);
+                let Finished { writes, appended, chunks } = writes.finish(log.index.chunks());
+                log.tree.write(writes);
+                log.index.add(appended, chunks);
+            }
             Ok(answer)
         })
     }
@@ -78,26 +91,19 @@ impl Default for MemoryStore {
 impl EventLog for MemoryStore {
     fn read(&self, cycle: CycleId, from: Revision, limit: usize) -> Answer<'_, Vec<Recorded>> {
         Box::pin(async move {
-            let inner = self.inner();
-            match inner.index.stretch(cycle, from, limit) {
-                Some(stretch) => reader::read(&inner.tree, cycle, from, &stretch),
+            let log = self.log();
+            match log.index.stretch(cycle, from, limit) {
+                Some(stretch) => reader::read(&log.tree, cycle, from, &stretch),
                 None => Ok(Vec::new()),
             }
         })
     }
 
-    fn walk(&self, run: RunId, from: CycleNumber, visit: Visit) -> Answer<'_, ()> {
+    fn walk(&self, run: RunId, from: CycleNumber, mut visit: Visit) -> Answer<'_, ()> {
         Box::pin(async move {
-            let mut records = Vec::new();
-            let walked = {
-                let inner = self.inner();
-                let whole = |cycle| inner.index.stretch(cycle, Revision::default(), usize::MAX);
-                reader::walk(&inner.tree, whole, run, from, &mut |recorded| {
-                    records.push(recorded);
-                    true
-                })
-            };
-            if records.into_iter().all(visit) { walked } else { Ok(()) }
+            let log = self.log();
+            let whole = |cycle| log.index.stretch(cycle, Revision::default(), usize::MAX);
+            reader::walk(&log.tree, whole, run, from, &mut *visit)
         })
     }
 
@@ -195,5 +201,50 @@ impl Source for Tree {
     fn artifact(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         // Payloads of any size are kept inline here.
         Err(StoreError::Damaged { what: format!("the payload {digest} is missing") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocking::wait;
+    use crate::domain::event::{CycleCancelled, Event};
+    use crate::domain::ids::EventId;
+    use crate::store::{Append, NewEvent};
+    use rayon::prelude::*;
+    use uuid::Uuid;
+
+    /// A thread that waits while another one reads ahead for it may take up the next walk: with a lock held it would wait for
+    /// itself.
+    #[test]
+    fn many_walks_at_once_all_end() {
+        let store = MemoryStore::new();
+        let event = |_| NewEvent {
+            id: EventId(Uuid::nil()),
+            recorded: Timestamp(5),
+            causation: None,
+            actor: "cli".into(),
+            workflow: Digest::ZERO,
+            event: Event::CycleCancelled(CycleCancelled { reason: "no more budget".to_owned() }),
+        };
+        let runs: Vec<RunId> = (1..=4).map(|run| RunId(Uuid::from_u128(run))).collect();
+        for run in &runs {
+            for cycle in (1..=80).map(CycleNumber) {
+                let cycle = CycleId { run: *run, cycle };
+                let events = (0..5).map(event).collect();
+                let appends = vec![Append { cycle, expected: Revision(0), events }];
+                wait(store.commit(Commit { appends, ..Commit::default() })).unwrap();
+            }
+        }
+        let walk = |run: &RunId| {
+            let (sender, seen) = std::sync::mpsc::channel();
+            let visit = Box::new(move |_| sender.send(()).is_ok());
+            wait(store.walk(*run, CycleNumber(1), visit)).unwrap();
+            seen.iter().count()
+        };
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        let walks: Vec<&RunId> = runs.iter().cycle().take(200).collect();
+        let counts: Vec<usize> = threads.install(|| walks.into_par_iter().map(walk).collect());
+        assert_eq!(counts, vec![400; 200]);
     }
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::vec::IntoIter;
 
-/// How many chunks one thread reads at least: fewer are read faster than shared out.
+/// How many chunks one thread reads at a time; no more than these are read faster than shared out.
 const CHUNKS_PER_THREAD: usize = 16;
 
 /// How many cycles one thread reads at least; each has a chunk or more.

@@ -53,6 +53,9 @@ impl Walk {
     fn holds(&self) {
         let run = &self.run;
         assert_eq!(run.history.len(), run.cycle.0 as usize);
+        if let Phase::Annotating { missing } = run.phase {
+            assert!(missing > 0 && missing == run.missing().count() as u64);
+        }
         assert!(self.workflow.stop.max_labels.is_none_or(|most| run.labels.len() <= most));
         assert!(self.workflow.stop.max_cycles.is_none_or(|most| run.cycle.0 <= most));
         let is_audit = |sample: &SampleId| run.labels.get(sample).map(|known| known.arm);
